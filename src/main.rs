@@ -1,0 +1,2 @@
+//! songkhao: the command line.
+fn main() {}

@@ -1,0 +1,13 @@
+//! The nouns: plain data and pure rules, one file each. No I/O, no clock, no SQL, no wire formats.
+
+pub mod source;
+pub mod article;
+pub mod summary;
+pub mod account;
+pub mod lane;
+pub mod post;
+pub mod delivery;
+pub mod attempt;
+pub mod readback;
+pub mod audit;
+pub mod hash;

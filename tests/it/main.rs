@@ -1,0 +1,1 @@
+//! Integration tests: the product from the outside.
