@@ -7,6 +7,7 @@ pub mod account;
 pub mod lane;
 pub mod post;
 pub mod delivery;
+pub mod transition;
 pub mod attempt;
 pub mod readback;
 pub mod audit;

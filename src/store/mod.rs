@@ -1,1 +1,7 @@
-//! store
+//! Store: the only SQL. Plain functions beside their statements, one file per noun, SQLite and PostgreSQL alike.
+//!
+//! A function's transaction is its own and never spans a network call; every change of state appends
+//! its audit entry in the same transaction.
+
+pub mod db;
+pub mod migration;
