@@ -9,5 +9,7 @@ pub mod post;
 pub mod delivery;
 pub mod attempt;
 pub mod readback;
-pub mod audit;
 pub mod hash;
+pub mod audit;
+pub mod merkle;
+pub mod checkpoint;
