@@ -10,5 +10,7 @@ pub mod delivery;
 pub mod transition;
 pub mod attempt;
 pub mod readback;
-pub mod audit;
 pub mod hash;
+pub mod audit;
+pub mod merkle;
+pub mod checkpoint;
