@@ -52,6 +52,15 @@ impl Actor {
     pub fn step(step: impl Into<String>) -> Actor {
         Actor::Step { step: step.into() }
     }
+
+    /// The bare name: of the step, the user, or the person at the shell.
+    pub fn name(&self) -> &str {
+        match self {
+            Actor::Step { step: name } | Actor::User { user: name, .. } | Actor::Shell { shell: name } => {
+                name
+            }
+        }
+    }
 }
 
 /// One audit entry. Ids are strings, as everywhere outside the database.

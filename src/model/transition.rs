@@ -31,6 +31,8 @@ pub struct Policy {
     pub recognises_repeats: bool,
     /// Whether the account's recent posts can be read back.
     pub can_read_back: bool,
+    /// Failures in a row that open an account's circuit.
+    pub circuit_after: u32,
 }
 
 /// A delivery found absent is sent again at most this often (design.md section 4).

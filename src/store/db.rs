@@ -4,6 +4,7 @@
 //! truth values as 0 and 1. What differs (locks, clock, row locking) is asked of [`Tx`].
 //! SQLite has one writer connection and `synchronous=FULL`: a commit that was answered survives power loss.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -215,6 +216,17 @@ impl Db {
                 writer.close().await;
             }
             Pool::Postgres(pool) => pool.close().await,
+        }
+    }
+
+    /// The file of SQLite; `None` for PostgreSQL and for SQLite in memory.
+    pub fn file(&self) -> Option<PathBuf> {
+        match &self.pool {
+            Pool::Sqlite { writer, .. } => {
+                let file = writer.connect_options().get_filename().to_path_buf();
+                (!file.to_string_lossy().contains(":memory:")).then_some(file)
+            }
+            Pool::Postgres(_) => None,
         }
     }
 

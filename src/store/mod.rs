@@ -5,3 +5,14 @@
 
 pub mod db;
 pub mod migration;
+pub mod node;
+pub mod source;
+pub mod article;
+pub mod summary;
+pub mod route;
+pub mod post;
+pub mod delivery;
+pub mod attempt;
+pub mod account;
+pub mod hold;
+pub mod audit;

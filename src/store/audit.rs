@@ -1,0 +1,258 @@
+//! Audit entries at rest: appended in the transaction of every change, sealed later, read by people.
+//!
+//! Nothing decides by reading this log. `audit` knows no UPDATE and no DELETE; an entry waits in
+//! `unsealed` until the sealing step gives it its place, so that sealing never slows a delivery.
+
+use chrono::DateTime;
+use chrono::Utc;
+
+use crate::clock;
+use crate::model::audit::Action;
+use crate::model::audit::Actor;
+use crate::model::audit::Entry;
+use crate::model::checkpoint::Signer;
+use crate::model::delivery::Delivery;
+use crate::model::merkle;
+use crate::model::merkle::Frontier;
+use crate::model::merkle::Hash;
+use crate::store::db::Db;
+use crate::store::db::Error;
+use crate::store::db::Result;
+use crate::store::db::Row;
+use crate::store::db::Tx;
+use crate::store::db::args;
+
+/// When, where and by whom a change is made; every function that changes something takes one.
+#[derive(Debug, Clone)]
+pub struct Stamp {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// The node.
+    pub node: String,
+    /// Who.
+    pub actor: Actor,
+}
+
+impl Stamp {
+    /// The stamp of a step of songkhao itself.
+    pub fn step(at: DateTime<Utc>, node: &str, step: &str) -> Stamp {
+        Stamp { at, node: node.to_owned(), actor: Actor::step(step) }
+    }
+
+    /// A new entry with this stamp.
+    pub fn entry(&self, action: Action) -> Entry {
+        Entry::new(self.at, &self.node, self.actor.clone(), action)
+    }
+
+    /// A new entry about a delivery.
+    pub fn entry_of(&self, action: Action, delivery: &Delivery) -> Entry {
+        let mut entry = self.entry(action);
+        entry.post = Some(delivery.post.to_string());
+        entry.delivery = Some(delivery.id.to_string());
+        entry.remote_id.clone_from(&delivery.remote_id);
+        entry.account = Some(delivery.account.clone());
+        entry.article = delivery.article.map(|id| id.to_string());
+        entry.payload_hash = Some(delivery.hash.clone());
+        entry
+    }
+}
+
+/// Appends an entry; it lasts if the transaction does.
+///
+/// # Errors
+/// What the engine says.
+pub async fn append(tx: &mut Tx, entry: &Entry) -> Result<()> {
+    let number = |id: &Option<String>| id.as_deref().and_then(|id| id.parse::<i64>().ok());
+    let row = tx
+        .one(
+            "INSERT INTO audit (at, action, article, post, delivery, account, entry)
+             VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id",
+            args![
+                entry.at,
+                entry.action.name(),
+                number(&entry.article),
+                number(&entry.post),
+                number(&entry.delivery),
+                &entry.account,
+                entry.canonical()
+            ],
+        )
+        .await?;
+    let id = row.map_or(Ok(0), |row| row.int("id"))?;
+    tx.execute("INSERT INTO unsealed (audit) VALUES ($1)", args![id]).await?;
+    Ok(())
+}
+
+/// Appends an entry that belongs to no other change: a start, a stop, an export.
+///
+/// # Errors
+/// What the engine says.
+pub async fn record(db: &Db, entry: &Entry) -> Result<()> {
+    let mut tx = db.begin().await?;
+    append(&mut tx, entry).await?;
+    tx.commit().await
+}
+
+/// Entries sealed in one transaction at most.
+const BATCH: i64 = 2_000;
+
+/// Gives waiting entries their places, extends the tree and signs its head. Returns how many it sealed.
+///
+/// The lease row makes it one node at a time; taking it for the length of the transaction is enough,
+/// because places and head are written in that same transaction.
+///
+/// # Errors
+/// What the engine says; [`Error::BadValue`] when the stored frontier is damaged.
+pub async fn seal(db: &Db, signer: &Signer, now: DateTime<Utc>) -> Result<u64> {
+    if db.one("SELECT audit FROM unsealed LIMIT 1", args![]).await?.is_none() {
+        return Ok(0);
+    }
+    let mut tx = db.begin().await?;
+    tx.execute(
+        "INSERT INTO lease (name, owner, until_at) VALUES ('seal', '', $1) ON CONFLICT (name) DO UPDATE SET until_at = $1",
+        args![now],
+    )
+    .await?;
+    let mut frontier = frontier(&mut tx).await?;
+    let waiting = tx
+        .all(
+            "SELECT a.id, a.entry FROM unsealed u JOIN audit a ON a.id = u.audit ORDER BY a.id LIMIT $1",
+            args![BATCH],
+        )
+        .await?;
+    for row in &waiting {
+        let id = row.int("id")?;
+        let leaf = merkle::leaf_hash(row.text("entry")?.as_bytes());
+        let seq = signed(frontier.size());
+        frontier.append(leaf, |_, _| {});
+        tx.execute("INSERT INTO seal (seq, audit, leaf) VALUES ($1, $2, $3)", args![seq, id, hex(&leaf)])
+            .await?;
+        tx.execute("DELETE FROM unsealed WHERE audit = $1", args![id]).await?;
+    }
+    let peaks: Vec<String> = frontier.peaks().iter().map(hex).collect();
+    let note = signer.sign(frontier.size(), frontier.root()).to_string();
+    tx.execute(
+        "INSERT INTO head (size, frontier, note, signed_at) VALUES ($1, $2, $3, $4)",
+        args![signed(frontier.size()), peaks.join(" "), note, now],
+    )
+    .await?;
+    tx.commit().await?;
+    Ok(waiting.len() as u64)
+}
+
+async fn frontier(tx: &mut Tx) -> Result<Frontier> {
+    let Some(row) = tx.one("SELECT size, frontier FROM head ORDER BY size DESC LIMIT 1", args![]).await?
+    else {
+        return Ok(Frontier::new());
+    };
+    let value = row.text("frontier")?;
+    let peaks =
+        value.split_whitespace().map(|peak| merkle::from_hex(peak.as_bytes())).collect::<Option<Vec<Hash>>>();
+    peaks
+        .and_then(|peaks| Frontier::restore(unsigned(row.int("size").ok()?), peaks))
+        .ok_or(Error::BadValue { column: "head.frontier", value })
+}
+
+/// An entry with its place in the log, if it has one.
+#[derive(Debug, Clone)]
+pub struct Sealed {
+    /// The entry's number in the table.
+    pub id: i64,
+    /// Its place, from 0.
+    pub seq: Option<u64>,
+    /// The hash it was sealed with, in hex.
+    pub leaf: Option<String>,
+    /// Its bytes.
+    pub entry: String,
+}
+
+/// The newest signed head, as a signed note.
+///
+/// # Errors
+/// What the engine says.
+pub async fn newest_head(db: &Db) -> Result<Option<String>> {
+    let row = db.one("SELECT note FROM head ORDER BY size DESC LIMIT 1", args![]).await?;
+    row.map(|row| row.text("note")).transpose()
+}
+
+/// Sealed entries in order, from place `from`, at most `limit`.
+///
+/// # Errors
+/// What the engine says.
+pub async fn list_sealed(db: &Db, from: u64, limit: i64) -> Result<Vec<Sealed>> {
+    let sql = "SELECT a.id, s.seq, s.leaf, a.entry FROM seal s LEFT JOIN audit a ON a.id = s.audit
+                WHERE s.seq >= $1 ORDER BY s.seq LIMIT $2";
+    db.all(sql, args![signed(from), limit]).await?.iter().map(read).collect()
+}
+
+/// How many entries wait to be sealed.
+///
+/// # Errors
+/// What the engine says.
+pub async fn count_unsealed(db: &Db) -> Result<i64> {
+    db.one("SELECT count(*) AS n FROM unsealed", args![]).await?.map_or(Ok(0), |row| row.int("n"))
+}
+
+/// Entries that are neither sealed nor waiting: somebody wrote them past songkhao.
+///
+/// # Errors
+/// What the engine says.
+pub async fn list_stray(db: &Db) -> Result<Vec<i64>> {
+    let sql = "SELECT a.id FROM audit a WHERE NOT EXISTS (SELECT 1 FROM seal s WHERE s.audit = a.id)
+                  AND NOT EXISTS (SELECT 1 FROM unsealed u WHERE u.audit = a.id) ORDER BY a.id";
+    db.all(sql, args![]).await?.iter().map(|row| row.int("id")).collect()
+}
+
+/// What to show of the log.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Only this account.
+    pub account: Option<String>,
+    /// Only this post.
+    pub post: Option<i64>,
+    /// Only this article.
+    pub article: Option<i64>,
+    /// Only this action.
+    pub action: Option<String>,
+    /// Not before.
+    pub since: Option<DateTime<Utc>>,
+    /// At most so many, the newest.
+    pub limit: Option<i64>,
+}
+
+/// The newest entries that pass a filter, oldest first.
+///
+/// # Errors
+/// What the engine says.
+pub async fn list(db: &Db, filter: &Filter) -> Result<Vec<Sealed>> {
+    let sql = "SELECT * FROM (
+        SELECT a.id, s.seq, s.leaf, a.entry FROM audit a LEFT JOIN seal s ON s.audit = a.id
+         WHERE (CAST($1 AS TEXT) IS NULL OR a.account = $1) AND (CAST($2 AS BIGINT) IS NULL OR a.post = $2) AND (CAST($3 AS BIGINT) IS NULL OR a.article = $3)
+           AND (CAST($4 AS TEXT) IS NULL OR a.action = $4) AND a.at >= $5
+         ORDER BY a.id DESC LIMIT $6) AS newest ORDER BY id";
+    let since = filter.since.map_or(0, clock::micros);
+    let limit = filter.limit.unwrap_or(i64::MAX);
+    let values = args![&filter.account, filter.post, filter.article, &filter.action, since, limit];
+    db.all(sql, values).await?.iter().map(read).collect()
+}
+
+fn read(row: &Row) -> Result<Sealed> {
+    Ok(Sealed {
+        id: row.maybe_int("id")?.unwrap_or(0),
+        seq: row.maybe_int("seq")?.map(unsigned),
+        leaf: row.maybe_text("leaf")?,
+        entry: row.maybe_text("entry")?.unwrap_or_default(),
+    })
+}
+
+fn hex(hash: &Hash) -> String {
+    String::from_utf8_lossy(&merkle::to_hex(hash)).into_owned()
+}
+
+fn signed(size: u64) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
+}
+
+fn unsigned(size: i64) -> u64 {
+    u64::try_from(size).unwrap_or(0)
+}

@@ -1,0 +1,597 @@
+//! Deliveries at rest: claim what is due, record how it went, find what needs a look.
+//!
+//! The row is the truth and the queue at once. What may happen is decided by `model::transition`;
+//! here it is read, decided and written in one transaction, with its audit entry.
+
+use std::time::Duration;
+
+use chrono::DateTime;
+use chrono::Utc;
+use serde_json::json;
+use sqlx::AssertSqlSafe;
+use uuid::Uuid;
+
+use crate::clock;
+use crate::model::attempt::Answer;
+use crate::model::audit::Action;
+use crate::model::delivery::Act;
+use crate::model::delivery::Delivery;
+use crate::model::delivery::Facts;
+use crate::model::delivery::State;
+use crate::model::lane::Lane;
+use crate::model::transition;
+use crate::model::transition::Event;
+use crate::model::transition::Policy;
+use crate::model::transition::Transition;
+use crate::store::account;
+use crate::store::audit;
+use crate::store::audit::Stamp;
+use crate::store::db::Db;
+use crate::store::db::Error;
+use crate::store::db::Result;
+use crate::store::db::Row;
+use crate::store::db::Tx;
+use crate::store::db::args;
+use crate::store::hold;
+
+/// The columns of a delivery with its post's words; every reader uses them.
+const COLUMNS: &str = "d.id, d.post, d.act, d.account, d.lane, d.state, d.due_at, d.good_until, d.attempts,
+     d.failures, d.resends, d.looks, d.attempt_started_at, d.unconfirmed_at, d.retry_key, d.key_used_at,
+     d.fence, d.remote_id, d.permalink, d.reason, p.body, p.hash, p.text, p.link, p.article
+     FROM delivery d JOIN post p ON p.id = d.post";
+
+/// What a claim needs to know of the account and the node.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// The account pretends only.
+    pub shadow: bool,
+    /// It is a quiet hour there: only breaking news goes out.
+    pub quiet: bool,
+    /// The smallest distance to the next send.
+    pub min_gap: Duration,
+    /// How long the claim holds.
+    pub lease: Duration,
+    /// This start of the daemon, told apart from earlier ones.
+    pub boot: String,
+    /// The settings of the rules.
+    pub policy: Policy,
+}
+
+/// An event with all that came with it.
+#[derive(Debug, Clone)]
+pub struct Happening {
+    /// What happened.
+    pub event: Event,
+    /// What it is known by: the read-back's list, a person's link. Null if there is nothing to say.
+    pub evidence: serde_json::Value,
+    /// The platform's answer, if there was one.
+    pub answer: Option<Answer>,
+    /// A number in 0..1 that spreads retries.
+    pub chance: f64,
+}
+
+impl From<Event> for Happening {
+    fn from(event: Event) -> Self {
+        Happening { event, evidence: serde_json::Value::Null, answer: None, chance: 1.0 }
+    }
+}
+
+/// What a claim came back with.
+#[derive(Debug)]
+pub enum Claim {
+    /// Nothing is due on this account.
+    Nothing,
+    /// One was due and moved on without a send: held, expired, cancelled.
+    Moved(State),
+    /// One is due whose article has a newer version than its post; compose decides first.
+    Stale {
+        /// The post.
+        post: i64,
+    },
+    /// The intent is committed: send it.
+    Sending(Box<Delivery>),
+}
+
+/// Creates the delivery of an approved post. Does nothing if it is there already.
+///
+/// # Errors
+/// What the engine says.
+pub async fn insert(
+    tx: &mut Tx,
+    stamp: &Stamp,
+    post: i64,
+    account: &str,
+    lane: Lane,
+    due_at: DateTime<Utc>,
+    good_until: DateTime<Utc>,
+) -> Result<Option<i64>> {
+    let row = tx
+        .one(
+            "INSERT INTO delivery (post, act, revision, account, lane, state, due_at, good_until, changed_at)
+             VALUES ($1, $2, 1, $3, $4, 'scheduled', $5, $6, $7)
+             ON CONFLICT (post, act, revision) DO NOTHING RETURNING id",
+            args![post, Act::Publish.name(), account, lane.rank(), due_at, good_until, stamp.at],
+        )
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let id = row.int("id")?;
+    if let Some(delivery) = find_for_update(tx, id).await? {
+        let detail = json!({ "due": due_at, "good_until": good_until, "text": delivery.text });
+        let mut entry = stamp.entry_of(Action::DeliveryScheduled, &delivery);
+        entry.payload = Some(delivery.body);
+        entry.detail = detail;
+        audit::append(tx, &entry).await?;
+    }
+    Ok(Some(id))
+}
+
+/// Takes the delivery of `account` that goes out next, if it may go now, and commits the intent to send it.
+///
+/// In one transaction: the account's row is locked, holds are read, the lease with its fence and the
+/// attempt with its payload hash and retry key are written. Only after this returned may a byte be sent.
+///
+/// # Errors
+/// What the engine says; nothing may be sent then.
+pub async fn claim(db: &Db, stamp: &Stamp, account: &str, terms: &Terms) -> Result<Claim> {
+    let mut tx = db.begin().await?;
+    let Some(spaced_until) = account::lock_sendable(&mut tx, account, stamp.at).await? else {
+        return Ok(Claim::Nothing);
+    };
+    let last_lane = if terms.quiet || spaced_until > stamp.at { Lane::Breaking } else { Lane::Promotion };
+    let Some((delivery, stale)) = next_due(&mut tx, account, last_lane, stamp.at).await? else {
+        return Ok(Claim::Nothing);
+    };
+    let held = hold::applies(&mut tx, account, delivery.lane).await?;
+    if stale && !held && delivery.facts.attempts == 0 {
+        return Ok(Claim::Stale { post: delivery.post });
+    }
+    let event = Event::Due { held, shadow: terms.shadow };
+    let Ok(next) = transition::step(&delivery.facts, event, stamp.at, 0.0, &terms.policy) else {
+        return Ok(Claim::Nothing);
+    };
+    if next.facts.state != State::Sending {
+        let state = next.facts.state;
+        write(&mut tx, stamp, &delivery, &next, json!({})).await?;
+        tx.commit().await?;
+        return Ok(Claim::Moved(state));
+    }
+    let claimed = open_attempt(&mut tx, stamp, delivery, &next, terms).await?;
+    tx.commit().await?;
+    Ok(Claim::Sending(Box::new(claimed)))
+}
+
+/// Writes lease, fence, attempt and spacing for a delivery that is about to be sent.
+async fn open_attempt(
+    tx: &mut Tx,
+    stamp: &Stamp,
+    mut delivery: Delivery,
+    next: &Transition,
+    terms: &Terms,
+) -> Result<Delivery> {
+    if delivery.facts.key_used_at.is_none() || delivery.retry_key.is_none() {
+        delivery.retry_key = Some(Uuid::new_v4().to_string());
+    }
+    delivery.fence += 1;
+    let lease_until = tx.lease_clock(stamp.at).await? + clock::span(terms.lease);
+    tx.execute(
+        "UPDATE delivery SET fence = $2, retry_key = $3, lease_owner = $4, lease_boot = $5, lease_until = $6
+          WHERE id = $1",
+        args![delivery.id, delivery.fence, &delivery.retry_key, &stamp.node, &terms.boot, lease_until],
+    )
+    .await?;
+    tx.execute(
+        "INSERT INTO attempt (delivery, number, node, started_at, hash, retry_key) VALUES ($1, $2, $3, $4, $5, $6)",
+        args![
+            delivery.id,
+            next.facts.attempts,
+            &stamp.node,
+            stamp.at,
+            &delivery.hash,
+            &delivery.retry_key
+        ],
+    )
+    .await?;
+    account::space(tx, &delivery.account, stamp.at + clock::span(terms.min_gap)).await?;
+    let detail =
+        json!({ "attempt": next.facts.attempts, "retry_key": delivery.retry_key, "fence": delivery.fence });
+    write(tx, stamp, &delivery, next, detail).await?;
+    delivery.facts = next.facts.clone();
+    Ok(delivery)
+}
+
+/// Records how an attempt ended. `None` when the lease was lost meanwhile and the row is not ours to write;
+/// a receipt is then still taken as evidence if the row is unconfirmed.
+///
+/// # Errors
+/// What the engine says; the row then stays `sending` until it is recorded or its lease runs out.
+pub async fn finish(
+    db: &Db,
+    stamp: &Stamp,
+    claimed: &Delivery,
+    happening: Happening,
+    policy: &Policy,
+) -> Result<Option<Transition>> {
+    let Happening { event, evidence, answer, chance } = happening;
+    let answer = answer.as_ref();
+    let mut tx = db.begin().await?;
+    let Some(delivery) = find_for_update(&mut tx, claimed.id).await? else { return Ok(None) };
+    close_attempt(&mut tx, stamp, claimed, &event, answer).await?;
+    let ours = delivery.fence == claimed.fence && delivery.facts.state == State::Sending;
+    let event = match (ours, event) {
+        (true, event) => event,
+        (false, Event::Answered(Ok(receipt))) if delivery.facts.state == State::Unconfirmed => {
+            Event::Looked(transition::Look::Found(receipt))
+        }
+        (false, event) => {
+            let mut entry = stamp.entry_of(Action::DeliveryReadBack, &delivery);
+            entry.detail = json!({ "late_answer": describe(&event), "attempt": claimed.facts.attempts });
+            audit::append(&mut tx, &entry).await?;
+            tx.commit().await?;
+            return Ok(None);
+        }
+    };
+    let Ok(next) = transition::step(&delivery.facts, event, stamp.at, chance, policy) else {
+        return Ok(None);
+    };
+    let mut detail = json!({ "attempt": claimed.facts.attempts });
+    if let Some(answer) = answer {
+        detail["status"] = json!(answer.status);
+        detail["request_id"] = json!(answer.request_id);
+    }
+    if !evidence.is_null() {
+        detail["evidence"] = evidence;
+    }
+    write(&mut tx, stamp, &delivery, &next, detail).await?;
+    if let Some(offset) = answer.and_then(|answer| answer.clock_offset) {
+        account::note_clock_offset(&mut tx, &delivery.account, offset).await?;
+    }
+    if next.facts.state == State::Scheduled {
+        // Nothing went out, so nothing needs a distance from it.
+        account::space(&mut tx, &delivery.account, stamp.at).await?;
+    }
+    account::apply(&mut tx, stamp, &delivery.account, next.effect.as_ref(), policy).await?;
+    tx.commit().await?;
+    Ok(Some(next))
+}
+
+/// Turns leases that nobody holds any more into doubt: those of this node's earlier boots, and all that ran out.
+/// Returns how many there were.
+///
+/// # Errors
+/// What the engine says.
+pub async fn release_lost(
+    db: &Db,
+    stamp: &Stamp,
+    boot: &str,
+    policy_of: impl Fn(&str) -> Policy,
+) -> Result<usize> {
+    let mut tx = db.begin().await?;
+    let clock = tx.lease_clock(stamp.at).await?;
+    let sql = format!(
+        "SELECT d.id FROM delivery d WHERE d.state = 'sending'
+            AND (d.lease_until < $1 OR (d.lease_owner = $2 AND d.lease_boot <> $3)) ORDER BY d.id{}",
+        tx.skip_locked()
+    );
+    let lost = tx.all(AssertSqlSafe(sql), args![clock, &stamp.node, boot]).await?;
+    for row in &lost {
+        let Some(delivery) = find_for_update(&mut tx, row.int("id")?).await? else { continue };
+        let policy = policy_of(&delivery.account);
+        let Ok(next) = transition::step(&delivery.facts, Event::LeaseLost, stamp.at, 0.5, &policy) else {
+            continue;
+        };
+        tx.execute(
+            "UPDATE attempt SET finished_at = $3, outcome = 'lease_lost' WHERE delivery = $1 AND number = $2
+                AND finished_at IS NULL",
+            args![delivery.id, delivery.facts.attempts, stamp.at],
+        )
+        .await?;
+        write(&mut tx, stamp, &delivery, &next, json!({ "attempt": delivery.facts.attempts })).await?;
+    }
+    if !lost.is_empty() {
+        tx.commit().await?;
+    }
+    Ok(lost.len())
+}
+
+/// Takes an unconfirmed delivery whose next look is due; other nodes leave it alone for `lease`.
+///
+/// # Errors
+/// What the engine says.
+pub async fn claim_look(db: &Db, stamp: &Stamp, lease: Duration) -> Result<Option<Delivery>> {
+    let mut tx = db.begin().await?;
+    let clock = tx.lease_clock(stamp.at).await?;
+    let sql = format!(
+        "SELECT d.id FROM delivery d JOIN account a ON a.name = d.account
+          WHERE d.state = 'unconfirmed' AND d.due_at <= $1 AND d.lease_until < $2
+            AND (a.pause IS NULL OR a.pause <> 'auth')
+          ORDER BY d.due_at LIMIT 1{}",
+        if tx.is_postgres() { " FOR UPDATE OF d SKIP LOCKED" } else { "" }
+    );
+    let Some(row) = tx.one(AssertSqlSafe(sql), args![stamp.at, clock]).await? else { return Ok(None) };
+    let id = row.int("id")?;
+    tx.execute(
+        "UPDATE delivery SET fence = fence + 1, lease_owner = $2, lease_until = $3 WHERE id = $1",
+        args![id, &stamp.node, clock + clock::span(lease)],
+    )
+    .await?;
+    let delivery = find_for_update(&mut tx, id).await?;
+    tx.commit().await?;
+    Ok(delivery)
+}
+
+/// Applies an event that comes from outside a send: a look, or a person. `fence` guards a look that took too long.
+///
+/// # Errors
+/// [`Error::Engine`]; `Ok(Err(…))` when the state does not allow it.
+pub async fn apply(
+    db: &Db,
+    stamp: &Stamp,
+    id: i64,
+    fence: Option<i64>,
+    happening: Happening,
+    policy: &Policy,
+) -> Result<std::result::Result<Delivery, Refusal>> {
+    let mut tx = db.begin().await?;
+    let Some(delivery) = find_for_update(&mut tx, id).await? else { return Ok(Err(Refusal::Unknown { id })) };
+    if fence.is_some_and(|fence| fence != delivery.fence) {
+        return Ok(Err(Refusal::TakenOver));
+    }
+    let Happening { event, evidence, answer, chance } = happening;
+    let next = match transition::step(&delivery.facts, event, stamp.at, chance, policy) {
+        Ok(next) => next,
+        Err(refusal) => return Ok(Err(Refusal::NotAllowed(refusal))),
+    };
+    tx.execute("UPDATE delivery SET lease_until = 0 WHERE id = $1", args![id]).await?;
+    let detail = if evidence.is_null() { json!({}) } else { json!({ "evidence": evidence }) };
+    write(&mut tx, stamp, &delivery, &next, detail).await?;
+    if let Some(offset) = answer.and_then(|answer| answer.clock_offset) {
+        account::note_clock_offset(&mut tx, &delivery.account, offset).await?;
+    }
+    account::apply(&mut tx, stamp, &delivery.account, next.effect.as_ref(), policy).await?;
+    tx.commit().await?;
+    find(db, id).await.map(|found| found.ok_or(Refusal::Unknown { id }))
+}
+
+/// Why a person's wish was not carried out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// There is no such delivery.
+    #[error("there is no delivery {id}")]
+    Unknown {
+        /// The id asked for.
+        id: i64,
+    },
+    /// Its state does not allow that.
+    #[error(transparent)]
+    NotAllowed(#[from] transition::NotAllowed),
+    /// Somebody else moved it meanwhile.
+    #[error("it moved on meanwhile; look again")]
+    TakenOver,
+}
+
+/// One delivery.
+///
+/// # Errors
+/// What the engine says.
+pub async fn find(db: &Db, id: i64) -> Result<Option<Delivery>> {
+    let sql = format!("SELECT {COLUMNS} WHERE d.id = $1");
+    db.one(AssertSqlSafe(sql), args![id]).await?.as_ref().map(read).transpose()
+}
+
+/// The delivery of a post, newest revision first.
+///
+/// # Errors
+/// What the engine says.
+pub async fn list_of_post(db: &Db, post: i64) -> Result<Vec<Delivery>> {
+    let sql = format!("SELECT {COLUMNS} WHERE d.post = $1 ORDER BY d.revision DESC, d.id DESC");
+    db.all(AssertSqlSafe(sql), args![post]).await?.iter().map(read).collect()
+}
+
+/// Deliveries that machine work will still move.
+///
+/// # Errors
+/// What the engine says.
+pub async fn count_moving(db: &Db) -> Result<i64> {
+    let sql = "SELECT count(*) AS n FROM delivery WHERE state IN ('scheduled', 'sending', 'unconfirmed')";
+    db.one(sql, args![]).await?.map_or(Ok(0), |row| row.int("n"))
+}
+
+/// The remote ids that other deliveries of `account` own, since `since`: a read-back must not take one of them.
+///
+/// # Errors
+/// What the engine says.
+pub async fn list_remote_ids(
+    db: &Db,
+    account: &str,
+    except: i64,
+    since: DateTime<Utc>,
+) -> Result<Vec<String>> {
+    let sql = "SELECT remote_id FROM delivery
+                WHERE account = $1 AND id <> $2 AND changed_at >= $3 AND remote_id IS NOT NULL
+                ORDER BY changed_at DESC";
+    db.all(sql, args![account, except, since]).await?.iter().map(|row| row.text("remote_id")).collect()
+}
+
+/// The first moment after `now` at which something on the queue may move by itself.
+///
+/// # Errors
+/// What the engine says.
+pub async fn next_moment(db: &Db, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>> {
+    let sql = "SELECT MIN(at) AS at FROM (
+                 SELECT MIN(due_at) AS at FROM delivery WHERE state = 'scheduled' AND due_at > $1
+                 UNION ALL SELECT MIN(due_at) FROM delivery WHERE state = 'unconfirmed' AND due_at > $1
+                 UNION ALL SELECT MIN(next_send_at) FROM account WHERE next_send_at > $1
+                 UNION ALL SELECT MIN(pause_until) FROM account WHERE pause_until > $1
+               ) AS moment";
+    db.one(sql, args![now]).await?.map_or(Ok(None), |row| row.maybe_time("at"))
+}
+
+/// Reads a delivery and, on PostgreSQL, locks its row until the transaction ends.
+pub(crate) async fn find_for_update(tx: &mut Tx, id: i64) -> Result<Option<Delivery>> {
+    let lock = if tx.is_postgres() { " FOR UPDATE OF d" } else { "" };
+    let sql = format!("SELECT {COLUMNS} WHERE d.id = $1{lock}");
+    tx.one(AssertSqlSafe(sql), args![id]).await?.as_ref().map(read).transpose()
+}
+
+/// Writes a transition and its audit entry.
+pub(crate) async fn write(
+    tx: &mut Tx,
+    stamp: &Stamp,
+    before: &Delivery,
+    next: &Transition,
+    mut detail: serde_json::Value,
+) -> Result<()> {
+    let facts = &next.facts;
+    let receipt = next.receipt.as_ref();
+    tx.execute(
+        "UPDATE delivery SET state = $2, due_at = $3, attempts = $4, failures = $5, resends = $6, looks = $7,
+                attempt_started_at = $8, unconfirmed_at = $9, key_used_at = $10, reason = $11,
+                remote_id = COALESCE($12, remote_id), permalink = COALESCE($13, permalink), changed_at = $14
+          WHERE id = $1",
+        args![
+            before.id,
+            facts.state.name(),
+            facts.due_at,
+            facts.attempts,
+            facts.failures,
+            facts.resends,
+            facts.looks,
+            facts.attempt_started_at,
+            facts.unconfirmed_at,
+            facts.key_used_at,
+            &next.reason,
+            receipt.map(|receipt| receipt.remote_id.as_str()),
+            receipt.and_then(|receipt| receipt.permalink.as_deref()),
+            stamp.at
+        ],
+    )
+    .await?;
+    if let Some(fields) = detail.as_object_mut() {
+        fields.insert("from".into(), json!(before.facts.state));
+        fields.insert("due".into(), json!(facts.due_at));
+        if let Some(reason) = &next.reason {
+            fields.insert("reason".into(), json!(reason));
+        }
+        if let Some(link) = receipt.and_then(|receipt| receipt.permalink.as_deref()) {
+            fields.insert("permalink".into(), json!(link));
+        }
+    }
+    let mut entry = stamp.entry_of(action_of(before.facts.state, facts.state), before);
+    entry.detail = detail;
+    if let Some(receipt) = receipt {
+        entry.remote_id = Some(receipt.remote_id.clone());
+    }
+    audit::append(tx, &entry).await
+}
+
+/// The audit log's word for a move.
+fn action_of(from: State, to: State) -> Action {
+    match to {
+        State::Scheduled if matches!(from, State::Held | State::Failed) => Action::DeliveryRetried,
+        State::Scheduled => Action::DeliveryDeferred,
+        State::Sending => Action::DeliverySending,
+        State::Unconfirmed if from == State::Unconfirmed => Action::DeliveryReadBack,
+        State::Unconfirmed => Action::DeliveryUnconfirmed,
+        State::Delivered => Action::DeliveryDelivered,
+        State::Failed => Action::DeliveryFailed,
+        State::Parked => Action::DeliveryParked,
+        State::Held => Action::DeliveryHeld,
+        State::Expired => Action::DeliveryExpired,
+        State::Cancelled => Action::DeliveryCancelled,
+    }
+}
+
+/// The delivery of the account that goes first: by lane, then by due time. One index look-up a lane.
+async fn next_due(
+    tx: &mut Tx,
+    account: &str,
+    last_lane: Lane,
+    now: DateTime<Utc>,
+) -> Result<Option<(Delivery, bool)>> {
+    for lane in Lane::ALL.into_iter().filter(|lane| *lane <= last_lane) {
+        let sql = "SELECT id FROM delivery WHERE account = $1 AND lane = $2 AND state = 'scheduled' AND due_at <= $3
+                    ORDER BY due_at, id LIMIT 1";
+        let Some(row) = tx.one(sql, args![account, lane.rank(), now]).await? else { continue };
+        let Some(delivery) = find_for_update(tx, row.int("id")?).await? else { continue };
+        let sql = "SELECT 1 AS one FROM post p JOIN article a ON a.id = p.article
+                    WHERE p.id = $1 AND a.version > p.version";
+        let stale = tx.one(sql, args![delivery.post]).await?.is_some();
+        return Ok(Some((delivery, stale)));
+    }
+    Ok(None)
+}
+
+async fn close_attempt(
+    tx: &mut Tx,
+    stamp: &Stamp,
+    claimed: &Delivery,
+    event: &Event,
+    answer: Option<&Answer>,
+) -> Result<()> {
+    let (outcome, reason) = describe(event);
+    tx.execute(
+        "UPDATE attempt SET finished_at = $3, outcome = $4, status = $5, request_id = $6, reason = $7
+          WHERE delivery = $1 AND number = $2",
+        args![
+            claimed.id,
+            claimed.facts.attempts,
+            stamp.at,
+            outcome,
+            answer.and_then(|answer| answer.status).map(i64::from),
+            answer.and_then(|answer| answer.request_id.as_deref()),
+            reason
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// An event as the attempt row tells it: outcome and reason.
+fn describe(event: &Event) -> (&'static str, Option<String>) {
+    match event {
+        Event::Answered(Ok(_)) => ("delivered", None),
+        Event::Answered(Err(error)) => (error.kind(), Some(error.reason().to_owned())),
+        Event::NotSent { reason } => ("not_sent", Some(reason.clone())),
+        Event::AlreadyThere { link } => ("already_there", Some(link.clone())),
+        _ => ("interrupted", None),
+    }
+}
+
+fn read(row: &Row) -> Result<Delivery> {
+    let lane = row.int("lane")?;
+    let act = row.text("act")?;
+    Ok(Delivery {
+        id: row.int("id")?,
+        post: row.int("post")?,
+        act: match act.as_str() {
+            "publish" => Act::Publish,
+            _ => return Err(Error::BadValue { column: "act", value: act }),
+        },
+        account: row.text("account")?,
+        lane: *Lane::ALL
+            .get(usize::try_from(lane).unwrap_or(usize::MAX))
+            .ok_or_else(|| Error::BadValue { column: "lane", value: lane.to_string() })?,
+        facts: Facts {
+            state: row.parsed("state")?,
+            due_at: row.time("due_at")?,
+            good_until: row.time("good_until")?,
+            attempts: row.int("attempts")?,
+            failures: row.int("failures")?,
+            resends: row.int("resends")?,
+            looks: row.int("looks")?,
+            attempt_started_at: row.maybe_time("attempt_started_at")?,
+            unconfirmed_at: row.maybe_time("unconfirmed_at")?,
+            key_used_at: row.maybe_time("key_used_at")?,
+        },
+        retry_key: row.maybe_text("retry_key")?,
+        fence: row.int("fence")?,
+        remote_id: row.maybe_text("remote_id")?,
+        permalink: row.maybe_text("permalink")?,
+        reason: row.maybe_text("reason")?,
+        body: row.text("body")?,
+        hash: row.text("hash")?,
+        text: row.text("text")?,
+        link: row.maybe_text("link")?,
+        article: row.maybe_int("article")?,
+    })
+}

@@ -1,0 +1,341 @@
+//! Posts at rest: one for each account, origin and occasion; frozen payloads, review, approval.
+
+use std::time::Duration;
+
+use chrono::DateTime;
+use chrono::Utc;
+use serde_json::json;
+use sqlx::AssertSqlSafe;
+
+use crate::clock;
+use crate::model::account::Platform;
+use crate::model::audit::Action;
+use crate::model::lane::Lane;
+use crate::model::post::Payload;
+use crate::store::audit;
+use crate::store::audit::Stamp;
+use crate::store::db::Db;
+use crate::store::db::Result;
+use crate::store::db::Row;
+use crate::store::db::Tx;
+use crate::store::db::args;
+use crate::store::delivery;
+
+/// A post as compose words it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draft {
+    /// The account.
+    pub account: String,
+    /// Its platform.
+    pub platform: Platform,
+    /// What it comes from: `article:12`, `route:line-digest`, `promotion:7`.
+    pub origin: String,
+    /// Which time: `first`, or the planned moment.
+    pub occasion: String,
+    /// The article and its version, for a post of one article.
+    pub article: Option<(i64, i64)>,
+    /// The articles of a digest, in order.
+    pub digest: Vec<i64>,
+    /// The route that made it.
+    pub route: Option<String>,
+    /// Its lane.
+    pub lane: Lane,
+    /// Why it needs a person; empty: approved by the rules.
+    pub reasons: Vec<String>,
+    /// The exact bytes.
+    pub payload: Payload,
+    /// The hash of the template it was worded with.
+    pub template: String,
+    /// Not to be sent before.
+    pub not_before: DateTime<Utc>,
+    /// How long it stays worth sending, from its due time.
+    pub good_for: Duration,
+}
+
+/// A post as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Post {
+    /// Its id.
+    pub id: i64,
+    /// The account.
+    pub account: String,
+    /// Its platform.
+    pub platform: Platform,
+    /// The article it tells of.
+    pub article: Option<i64>,
+    /// The version it was worded from.
+    pub version: Option<i64>,
+    /// The route that made it.
+    pub route: Option<String>,
+    /// Its lane.
+    pub lane: Lane,
+    /// draft, review, approved, rejected.
+    pub state: String,
+    /// Why it needs or needed a person.
+    pub reasons: Vec<String>,
+    /// Counts wordings.
+    pub revision: i64,
+    /// The exact bytes.
+    pub payload: Payload,
+    /// Not to be sent before.
+    pub not_before: DateTime<Utc>,
+    /// How long it stays worth sending, from its due time.
+    pub good_for: Duration,
+    /// Who approved it; `None`: the rules did.
+    pub approved_by: Option<String>,
+    /// When it was first worded.
+    pub made_at: DateTime<Utc>,
+}
+
+const COLUMNS: &str =
+    "p.id, p.account, p.platform, p.article, p.version, p.route, p.lane, p.state, p.reasons, p.revision,
+     p.body, p.hash, p.text, p.link, p.not_before, p.good_for, p.approved_by, p.made_at FROM post p";
+
+/// Stores a post; `None` if the account has one for this origin and occasion already.
+pub(crate) async fn insert(tx: &mut Tx, stamp: &Stamp, draft: &Draft) -> Result<Option<i64>> {
+    let state = if draft.reasons.is_empty() { "approved" } else { "review" };
+    let row = tx
+        .one(
+            "INSERT INTO post (account, platform, origin, occasion, article, version, route, lane, state, reasons,
+                               body, hash, text, link, template, not_before, good_for, made_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+             ON CONFLICT (account, origin, occasion) DO NOTHING RETURNING id",
+            args![
+                &draft.account,
+                draft.platform.name(),
+                &draft.origin,
+                &draft.occasion,
+                draft.article.map(|(id, _)| id),
+                draft.article.map(|(_, version)| version),
+                &draft.route,
+                draft.lane.name(),
+                state,
+                json!(draft.reasons).to_string(),
+                &draft.payload.body,
+                &draft.payload.hash,
+                &draft.payload.text,
+                &draft.payload.link,
+                &draft.template,
+                draft.not_before,
+                micros(draft.good_for),
+                stamp.at
+            ],
+        )
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let id = row.int("id")?;
+    for (place, article) in (0i64..).zip(&draft.digest) {
+        let sql = "INSERT INTO digest (post, place, article) VALUES ($1, $2, $3)";
+        tx.execute(sql, args![id, place, *article]).await?;
+    }
+    let action = if draft.reasons.is_empty() { Action::PostComposed } else { Action::PostReviewed };
+    let mut entry = stamp.entry(action);
+    entry.post = Some(id.to_string());
+    entry.account = Some(draft.account.clone());
+    entry.article = draft.article.map(|(article, _)| article.to_string());
+    entry.payload_hash = Some(draft.payload.hash.clone());
+    entry.detail = json!({
+        "route": draft.route, "lane": draft.lane, "occasion": draft.occasion, "template": draft.template,
+        "link": draft.payload.link,
+    });
+    if !draft.reasons.is_empty() {
+        entry.detail["reason"] = json!(draft.reasons.join("; "));
+        entry.payload = Some(draft.payload.body.clone());
+    }
+    audit::append(tx, &entry).await?;
+    Ok(Some(id))
+}
+
+/// Gives the oldest approved post that lacks one its delivery. `None` when there is none.
+///
+/// # Errors
+/// What the engine says.
+pub async fn enqueue_next(db: &Db, stamp: &Stamp) -> Result<Option<i64>> {
+    let sql = "SELECT id FROM post WHERE state = 'approved' AND enqueued = 0 ORDER BY id LIMIT 1";
+    if db.one(sql, args![]).await?.is_none() {
+        return Ok(None);
+    }
+    let mut tx = db.begin().await?;
+    let sql = format!(
+        "SELECT {COLUMNS} WHERE p.state = 'approved' AND p.enqueued = 0 ORDER BY p.id LIMIT 1{}",
+        tx.skip_locked()
+    );
+    let Some(row) = tx.one(AssertSqlSafe(sql), args![]).await? else { return Ok(None) };
+    let post = read(&row)?;
+    tx.execute("UPDATE post SET enqueued = 1 WHERE id = $1", args![post.id]).await?;
+    let due = post.not_before.max(stamp.at);
+    let good_until = due + clock::span(post.good_for);
+    delivery::insert(&mut tx, stamp, post.id, &post.account, post.lane, due, good_until).await?;
+    tx.commit().await?;
+    Ok(Some(post.id))
+}
+
+/// A person says yes to exactly these bytes, or no.
+///
+/// # Errors
+/// What the engine says; `Ok(Err(…))` in words when the post is not in review or has changed.
+pub async fn decide(
+    db: &Db,
+    stamp: &Stamp,
+    id: i64,
+    approve: bool,
+    seen_hash: Option<&str>,
+    comment: Option<&str>,
+) -> Result<std::result::Result<(), String>> {
+    let mut tx = db.begin().await?;
+    let lock = if tx.is_postgres() { " FOR UPDATE" } else { "" };
+    let sql = format!("SELECT {COLUMNS} WHERE p.id = $1{lock}");
+    let Some(row) = tx.one(AssertSqlSafe(sql), args![id]).await? else {
+        return Ok(Err(format!("there is no post {id}")));
+    };
+    let post = read(&row)?;
+    if post.state != "review" && post.state != "draft" {
+        return Ok(Err(format!("post {id} is {}, not in review", post.state)));
+    }
+    if seen_hash.is_some_and(|seen| seen != post.payload.hash) {
+        return Ok(Err(format!("post {id} changed since it was shown; look at it again")));
+    }
+    let state = if approve { "approved" } else { "rejected" };
+    tx.execute(
+        "UPDATE post SET state = $2, approved_by = $3, approved_hash = $4 WHERE id = $1",
+        args![
+            id,
+            state,
+            approve.then(|| stamp.actor.name().to_owned()),
+            approve.then(|| post.payload.hash.clone())
+        ],
+    )
+    .await?;
+    let mut entry = stamp.entry(if approve { Action::PostApproved } else { Action::PostRejected });
+    entry.post = Some(id.to_string());
+    entry.account = Some(post.account.clone());
+    entry.article = post.article.map(|article| article.to_string());
+    entry.payload_hash = Some(post.payload.hash.clone());
+    entry.payload = Some(post.payload.body.clone());
+    entry.detail = json!({ "before": post.state });
+    if let Some(comment) = comment {
+        entry.detail["reason"] = json!(comment);
+    }
+    audit::append(&mut tx, &entry).await?;
+    tx.commit().await?;
+    Ok(Ok(()))
+}
+
+/// Words an unsent post anew after its article changed; an approval by a person is void then.
+///
+/// # Errors
+/// What the engine says.
+pub async fn reword(db: &Db, stamp: &Stamp, id: i64, version: i64, payload: &Payload) -> Result<bool> {
+    let mut tx = db.begin().await?;
+    let lock = if tx.is_postgres() { " FOR UPDATE" } else { "" };
+    let sql = format!("SELECT {COLUMNS} WHERE p.id = $1{lock}");
+    let Some(row) = tx.one(AssertSqlSafe(sql), args![id]).await? else { return Ok(false) };
+    let post = read(&row)?;
+    let sql = "SELECT 1 AS one FROM delivery WHERE post = $1 AND (attempts > 0 OR state <> 'scheduled')";
+    if tx.one(sql, args![id]).await?.is_some() {
+        return Ok(false);
+    }
+    let back_to_review = post.approved_by.is_some() && post.payload.hash != payload.hash;
+    tx.execute(
+        "UPDATE post SET version = $2, revision = revision + 1, body = $3, hash = $4, text = $5, link = $6 WHERE id = $1",
+        args![id, version, &payload.body, &payload.hash, &payload.text, &payload.link],
+    )
+    .await?;
+    if back_to_review {
+        tx.execute(
+            "UPDATE post SET state = 'review', approved_by = NULL, approved_hash = NULL, enqueued = 0, reasons = $2 WHERE id = $1",
+            args![id, json!(["the article changed after it was approved"]).to_string()],
+        )
+        .await?;
+        tx.execute(
+            "DELETE FROM delivery WHERE post = $1 AND attempts = 0 AND state = 'scheduled'",
+            args![id],
+        )
+        .await?;
+    }
+    let mut entry = stamp.entry(if back_to_review { Action::PostReviewed } else { Action::PostEdited });
+    entry.post = Some(id.to_string());
+    entry.account = Some(post.account);
+    entry.article = post.article.map(|article| article.to_string());
+    entry.payload_hash = Some(payload.hash.clone());
+    entry.payload = Some(payload.body.clone());
+    entry.detail =
+        json!({ "before": post.payload.hash, "version": version, "reason": "the article changed" });
+    audit::append(&mut tx, &entry).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// Whether an X account has a post of this origin already: an article goes to one X account at most.
+pub(crate) async fn has_x_post(tx: &mut Tx, origin: &str, except: &str) -> Result<bool> {
+    let sql = "SELECT 1 AS one FROM post WHERE origin = $1 AND platform = 'x' AND account <> $2 LIMIT 1";
+    Ok(tx.one(sql, args![origin, except]).await?.is_some())
+}
+
+/// One post.
+///
+/// # Errors
+/// What the engine says.
+pub async fn find(db: &Db, id: i64) -> Result<Option<Post>> {
+    let sql = format!("SELECT {COLUMNS} WHERE p.id = $1");
+    db.one(AssertSqlSafe(sql), args![id]).await?.as_ref().map(read).transpose()
+}
+
+/// The posts of an article, digests that hold it included, oldest first.
+///
+/// # Errors
+/// What the engine says.
+pub async fn list_of_article(db: &Db, article: i64) -> Result<Vec<Post>> {
+    let sql = format!(
+        "SELECT {COLUMNS} WHERE p.article = $1 OR p.id IN (SELECT post FROM digest WHERE article = $1) ORDER BY p.id"
+    );
+    db.all(AssertSqlSafe(sql), args![article]).await?.iter().map(read).collect()
+}
+
+/// Posts that wait for a person.
+///
+/// # Errors
+/// What the engine says.
+pub async fn list_in_review(db: &Db, limit: i64) -> Result<Vec<Post>> {
+    let sql = format!("SELECT {COLUMNS} WHERE p.state IN ('review', 'draft') ORDER BY p.id LIMIT $1");
+    db.all(AssertSqlSafe(sql), args![limit]).await?.iter().map(read).collect()
+}
+
+/// Approved posts that lack a delivery.
+///
+/// # Errors
+/// What the engine says.
+pub async fn count_to_enqueue(db: &Db) -> Result<i64> {
+    let sql = "SELECT count(*) AS n FROM post WHERE state = 'approved' AND enqueued = 0";
+    db.one(sql, args![]).await?.map_or(Ok(0), |row| row.int("n"))
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+fn read(row: &Row) -> Result<Post> {
+    let good_for = row.int("good_for")?;
+    Ok(Post {
+        id: row.int("id")?,
+        account: row.text("account")?,
+        platform: row.parsed("platform")?,
+        article: row.maybe_int("article")?,
+        version: row.maybe_int("version")?,
+        route: row.maybe_text("route")?,
+        lane: row.parsed("lane")?,
+        state: row.text("state")?,
+        reasons: row.json("reasons")?,
+        revision: row.int("revision")?,
+        payload: Payload {
+            body: row.text("body")?,
+            hash: row.text("hash")?,
+            text: row.text("text")?,
+            link: row.maybe_text("link")?,
+        },
+        not_before: row.time("not_before")?,
+        good_for: Duration::from_micros(u64::try_from(good_for).unwrap_or(0)),
+        approved_by: row.maybe_text("approved_by")?,
+        made_at: row.time("made_at")?,
+    })
+}

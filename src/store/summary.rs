@@ -1,0 +1,62 @@
+//! Summaries at rest, one a version of an article.
+
+use serde_json::json;
+
+use crate::model::audit::Action;
+use crate::model::summary::Summary;
+use crate::store::article;
+use crate::store::article::Article;
+use crate::store::audit;
+use crate::store::audit::Stamp;
+use crate::store::db::Db;
+use crate::store::db::Result;
+use crate::store::db::args;
+
+/// Stores the summary of an article's newest version and moves the article on. `false` if it moved meanwhile.
+///
+/// # Errors
+/// What the engine says.
+pub async fn insert(
+    db: &Db,
+    stamp: &Stamp,
+    known: &Article,
+    summary: &Summary,
+    writer: &str,
+) -> Result<bool> {
+    let mut tx = db.begin().await?;
+    if !article::move_on(&mut tx, known, "settling", "summarized", None).await? {
+        return Ok(false);
+    }
+    write(&mut tx, stamp, known, summary, writer).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// Stores the summary of a version whose article has moved on already: a post is worded anew after an edit.
+pub(crate) async fn write(
+    tx: &mut crate::store::db::Tx,
+    stamp: &Stamp,
+    known: &Article,
+    summary: &Summary,
+    writer: &str,
+) -> Result<()> {
+    tx.execute(
+        "INSERT INTO summary (article, version, summary, writer, made_at) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (article, version) DO UPDATE SET summary = excluded.summary, writer = excluded.writer",
+        args![known.id, known.version, json!(summary).to_string(), writer, stamp.at],
+    )
+    .await?;
+    let mut entry = stamp.entry(Action::SummaryMade);
+    entry.article = Some(known.id.to_string());
+    entry.detail = json!({ "version": known.version, "writer": writer, "hashtags": summary.hashtags });
+    audit::append(tx, &entry).await
+}
+
+/// The summary of a version of an article.
+///
+/// # Errors
+/// What the engine says.
+pub async fn find(db: &Db, article: i64, version: i64) -> Result<Option<Summary>> {
+    let sql = "SELECT summary FROM summary WHERE article = $1 AND version = $2";
+    db.one(sql, args![article, version]).await?.map(|row| row.json("summary")).transpose()
+}
