@@ -1,4 +1,10 @@
-//! HTTP: the only place that makes clients, with their time-outs, caps, guard and redirect rules.
+//! HTTP: the only place that makes clients, with their caps, guard and redirects.
+//!
+//! Two kinds of address exist: those the operator wrote (trusted: platform APIs, a source's own URL)
+//! and those found in feeds, pages, redirects and hooks (checked by [`guard`] wherever they are used).
+
+pub mod guard;
+pub mod fetch;
 
 use std::time::Duration;
 
@@ -24,6 +30,11 @@ pub const USER_AGENT: &str = concat!("songkhao/", env!("CARGO_PKG_VERSION"));
 /// # Errors
 /// When the TLS back end can't be set up.
 pub fn platform_client(timeouts: Timeouts) -> reqwest::Result<reqwest::Client> {
+    builder(timeouts).build()
+}
+
+/// What every client shares: the agent, the time-outs, and nothing done behind our back.
+fn builder(timeouts: Timeouts) -> reqwest::ClientBuilder {
     #[expect(clippy::disallowed_methods, reason = "the one maker of HTTP clients")]
     let builder = reqwest::Client::builder();
     builder
@@ -33,7 +44,6 @@ pub fn platform_client(timeouts: Timeouts) -> reqwest::Result<reqwest::Client> {
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .no_proxy()
-        .build()
 }
 
 /// Why a body could not be read whole.
