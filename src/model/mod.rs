@@ -5,6 +5,8 @@ pub mod article;
 pub mod summary;
 pub mod account;
 pub mod lane;
+pub mod cron;
+pub mod schedule;
 pub mod post;
 pub mod delivery;
 pub mod transition;

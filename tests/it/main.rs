@@ -1,1 +1,4 @@
 //! Integration tests: the product from the outside.
+
+mod config;
+mod tidy;

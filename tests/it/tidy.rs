@@ -1,0 +1,1 @@
+//! Tidy: house rules that the compiler does not know.
