@@ -61,7 +61,7 @@ pub enum HeadError {
     },
     /// The log's name can't stand in a note.
     #[error(
-        "{0:?} can't name a log: a name is not empty and has no white space, no + and no control character"
+        "{0:?} can't name a log: a name is not empty and has no white space, no control character and none of + \" \\"
     )]
     Name(String),
     /// The signing seed has the wrong length.
@@ -268,7 +268,8 @@ impl fmt::Debug for Signer {
 }
 
 fn is_name(name: &str) -> bool {
-    !name.is_empty() && !name.chars().any(|c| c.is_whitespace() || c.is_control() || c == '+')
+    !name.is_empty()
+        && !name.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '+' | '"' | '\\'))
 }
 
 /// A decimal number in its one shortest form: no sign, no leading zero.

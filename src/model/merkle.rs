@@ -257,6 +257,11 @@ fn split(length: u64) -> u64 {
 }
 
 /// A hash as 64 lower-case hex digits.
+pub fn hex(hash: &Hash) -> String {
+    to_hex(hash).into_iter().map(char::from).collect()
+}
+
+/// A hash as 64 lower-case hex digits, in place.
 pub fn to_hex(hash: &Hash) -> [u8; 64] {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut out = [0; 64];
@@ -349,9 +354,8 @@ mod tests {
 
     #[test]
     fn the_empty_tree_and_the_empty_leaf_hash_as_the_rfc_says() {
-        let hex = |hash: Hash| String::from_utf8(to_hex(&hash).to_vec()).unwrap();
-        assert_eq!(hex(empty_root()), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-        assert_eq!(hex(leaf_hash(b"")), "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d");
+        assert_eq!(hex(&empty_root()), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+        assert_eq!(hex(&leaf_hash(b"")), "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d");
         assert_eq!(Frontier::new().root(), empty_root());
     }
 

@@ -15,4 +15,8 @@ pub mod readback;
 pub mod hash;
 pub mod audit;
 pub mod merkle;
+pub mod chain;
 pub mod checkpoint;
+pub mod evidence;
+pub mod export;
+pub mod receipt;

@@ -1,0 +1,356 @@
+//! Evidence: checks sealed entries against signed heads, from an export or a database.
+//!
+//! What can be named depends on who changed the log. Whoever leaves the links alone is caught at the
+//! very entry. Whoever computes them anew is caught by the next head, which only the key's holder can
+//! sign; then the entries since the last good head are named. See docs/audit.md, "What is named".
+
+use std::fmt;
+
+use crate::model::chain::Chain;
+use crate::model::checkpoint::{HeadError, PublicKey, SignedHead};
+use crate::model::merkle::Hash;
+
+/// What was proven.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// The first entry at hand; above 0 for a later part of an archive.
+    pub from: u64,
+    /// How many entries the log has; those from `from` were all read and are intact.
+    pub size: u64,
+    /// The root over all of them, as the last head has it.
+    pub root: Hash,
+    /// The key that signed the last head.
+    pub key: PublicKey,
+    /// Where that key was taken from.
+    pub trust: Trust,
+    /// How many heads between the entries were checked too.
+    pub heads: u64,
+    /// The size of the older head that this log was shown to extend.
+    pub extends: Option<u64>,
+    /// Keys that signed heads before the present one did; trusted because the evidence lists them.
+    pub former_keys: Vec<PublicKey>,
+}
+
+/// Where the key came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// From the person who verifies: the log is the one they know.
+    Given,
+    /// From the evidence itself: it is whole, but anyone could have made it.
+    OwnWord,
+}
+
+/// The first thing that is wrong, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken {
+    /// The line of the export, from 1.
+    pub line: Option<u64>,
+    /// The first entry that is not shown intact; `None` if the fault lies in a head or a key, not in an entry.
+    pub seq: Option<u64>,
+    /// What is wrong.
+    pub fault: Fault,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.line, self.seq) {
+            (Some(line), Some(seq)) => write!(f, "line {line}, entry {seq}: {}", self.fault),
+            (Some(line), None) => write!(f, "line {line}: {}", self.fault),
+            (None, Some(seq)) => write!(f, "entry {seq}: {}", self.fault),
+            (None, None) => write!(f, "{}", self.fault),
+        }
+    }
+}
+
+impl std::error::Error for Broken {}
+
+/// What can be wrong with a log.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// There is nothing at all.
+    #[error("the file is empty; an export has at least the line with the signed head")]
+    Empty,
+    /// The file could not be read.
+    #[error("reading failed: {0}")]
+    Unreadable(String),
+    /// The last line has no line feed.
+    #[error("the file ends in the middle of this line: it was cut off")]
+    CutLine,
+    /// The file ends without the line that holds the head.
+    #[error("the last line with the signed head is missing: the tail was cut off")]
+    NoHead,
+    /// A line is longer than any entry may be.
+    #[error("the line is longer than {0} bytes")]
+    LongLine(u64),
+    /// The line has not the form of its kind.
+    #[error("{0}")]
+    Form(&'static str),
+    /// An entry stands where another one belongs.
+    #[error("entry {found} stands where this entry belongs: something was removed, inserted or moved")]
+    Order {
+        /// The seq the line carries.
+        found: u64,
+    },
+    /// The entry's link is not the one that follows from its bytes and the entries before.
+    #[error(
+        "the entry's bytes and its link don't fit: one of them was changed, or an entry was put in, taken out or moved here"
+    )]
+    Link,
+    /// A head between the entries doesn't fit them.
+    #[error(
+        "entries {first} to {last}, or the signed head that stands with entry {last}, were changed: {why}"
+    )]
+    Stretch {
+        /// The first entry after the last good head.
+        first: u64,
+        /// The last entry the head covers.
+        last: u64,
+        /// What doesn't fit.
+        why: String,
+    },
+    /// The last head is sound, the links are too, and the root is another.
+    #[error(
+        "one or more of the entries {first} to {last} were changed, and their links computed anew: the signed root is another"
+    )]
+    Rewritten {
+        /// The first entry after the last good head.
+        first: u64,
+        /// The last entry.
+        last: u64,
+    },
+    /// The head covers more entries than there are.
+    #[error("this entry and those up to {last} are missing: the head was signed over {size} entries", last = size - 1)]
+    Cut {
+        /// How many the head covers, at least 1.
+        size: u64,
+    },
+    /// There are more entries than the head covers.
+    #[error("the signed head covers only {size} entries: this one and what follows were appended")]
+    Appended {
+        /// How many the head covers.
+        size: u64,
+    },
+    /// The last head can't be read or believed.
+    #[error("{0}")]
+    Head(HeadError),
+    /// The key given can't be read.
+    #[error("{0}")]
+    Key(HeadError),
+    /// The last head is signed by a key other than the given one, which signed earlier heads.
+    #[error("the head is signed by {now}; the key given, {given}, is a former key: ask for the present one")]
+    FormerKey {
+        /// The key that signed.
+        now: String,
+        /// The key given.
+        given: String,
+    },
+    /// Some other statement of the last line is false.
+    #[error("the last line says {0}, which is not so")]
+    Claim(String),
+    /// The older head can't be read or believed.
+    #[error("the older head: {0}")]
+    OldHead(HeadError),
+    /// The older head was signed over more entries than the log now has.
+    #[error(
+        "the older head was signed over {size} entries: the log was cut, or an older copy of it was restored"
+    )]
+    Shrunk {
+        /// How many it covers.
+        size: u64,
+    },
+    /// The older head ends before the evidence begins.
+    #[error("the older head covers {size} entries, and this part begins at entry {from}: verify the part that holds entry {last}", last = size.saturating_sub(1))]
+    TooOld {
+        /// How many it covers.
+        size: u64,
+        /// Where the evidence begins.
+        from: u64,
+    },
+    /// The log doesn't extend what the older head was signed over.
+    #[error(
+        "the log is not the one the older head was signed over: among its first {size} entries history was rewritten"
+    )]
+    Forked {
+        /// How many the older head covers.
+        size: u64,
+    },
+    /// A receipt's proof doesn't lead from its entry to the signed root.
+    #[error(
+        "the entry is not in the log that the head was signed over: the entry, its number or the proof was changed"
+    )]
+    NotIncluded,
+}
+
+/// Checks entries one by one, then the head over them. Holds O(log n) hashes, and the heads on the way.
+#[derive(Debug)]
+pub struct Checker {
+    chain: Chain,
+    from: u64,
+    /// The line of the entry `from`, if the evidence has lines.
+    first_line: Option<u64>,
+    waypoints: Vec<SignedHead>,
+    older: Option<SignedHead>,
+    /// Our root at the size of the older head, once reached.
+    older_root: Option<Hash>,
+}
+
+impl Checker {
+    /// Starts at the state that `chain` holds: [`Chain::new`] for a whole log.
+    ///
+    /// `older` is a head from an earlier day that the log must turn out to extend.
+    pub fn new(chain: Chain, older: Option<SignedHead>) -> Checker {
+        let from = chain.size();
+        let mut checker =
+            Checker { chain, from, first_line: None, waypoints: Vec::new(), older, older_root: None };
+        checker.pass_older();
+        checker
+    }
+
+    /// Says at which line of the export the first entry stands, so that faults name lines.
+    #[must_use]
+    pub fn starting_at_line(mut self, line: u64) -> Checker {
+        self.first_line = Some(line);
+        self
+    }
+
+    /// The entry that must come next.
+    pub fn expected(&self) -> u64 {
+        self.chain.size()
+    }
+
+    /// Takes the next entry: its number and link as recorded, and its exact bytes.
+    pub fn entry(&mut self, seq: u64, link: &Hash, entry: &[u8]) -> Result<(), Broken> {
+        let expected = self.expected();
+        if seq != expected {
+            return Err(self.broken_at(expected, Fault::Order { found: seq }));
+        }
+        if self.chain.push(entry, |_, _| {}).link != *link {
+            return Err(self.broken_at(expected, Fault::Link));
+        }
+        self.pass_older();
+        Ok(())
+    }
+
+    /// Takes a head that was signed right after the last entry taken.
+    ///
+    /// Its root is compared now; its signature in [`Checker::finish`], when the key is known.
+    pub fn head(&mut self, head: SignedHead) -> Result<(), Broken> {
+        if head.head.size != self.chain.size() {
+            let why = format!("it was signed over {} entries", head.head.size);
+            return Err(self.stretch(self.chain.size(), self.good(), why));
+        }
+        if head.head.root != self.chain.root() {
+            return Err(self.stretch(
+                self.chain.size(),
+                self.good(),
+                "the signed root is another".to_owned(),
+            ));
+        }
+        self.waypoints.push(head);
+        Ok(())
+    }
+
+    /// Checks the last head, the heads on the way and the older head.
+    pub fn finish(
+        self,
+        head: &SignedHead,
+        key: PublicKey,
+        former_keys: Vec<PublicKey>,
+        trust: Trust,
+    ) -> Result<Verdict, Broken> {
+        let last_line = self.line_of(self.chain.size());
+        let at_head = |fault| Broken { line: last_line, seq: None, fault };
+        head.verify(&key).map_err(|error| at_head(Fault::Head(error)))?;
+        self.check_waypoints(&key, &former_keys)?;
+        if let Some(idle) = self.idle_key(&key, &former_keys) {
+            let claim = format!("that {} signed one of the heads between the entries", idle.short());
+            return Err(at_head(Fault::Claim(claim)));
+        }
+        let (size, have) = (head.head.size, self.chain.size());
+        if size > have {
+            return Err(Broken { line: last_line, seq: Some(have), fault: Fault::Cut { size } });
+        }
+        if size < have {
+            return Err(self.broken_at(size.max(self.from), Fault::Appended { size }));
+        }
+        if head.head.root != self.chain.root() {
+            let first = self.good();
+            // With no entry after the last good head, it is the state before the first one that was changed.
+            let last = have.saturating_sub(1).max(first);
+            return Err(self.broken_at(first, Fault::Rewritten { first, last }));
+        }
+        let extends = self.check_older(&key, &former_keys)?;
+        let Checker { from, waypoints, .. } = self;
+        let (root, heads) = (head.head.root, waypoints.len() as u64);
+        Ok(Verdict { from, size, root, key, trust, heads, extends, former_keys })
+    }
+
+    /// Every head on the way must be signed by the present key or a former one.
+    fn check_waypoints(&self, key: &PublicKey, former_keys: &[PublicKey]) -> Result<(), Broken> {
+        let mut good = self.from;
+        for waypoint in &self.waypoints {
+            if let Err(error) = verify_by_any(waypoint, key, former_keys) {
+                return Err(self.stretch(waypoint.head.size, good, error.to_string()));
+            }
+            good = waypoint.head.size;
+        }
+        Ok(())
+    }
+
+    /// A former key that is listed twice, or signed nothing: an honest export lists none.
+    fn idle_key<'a>(&self, key: &PublicKey, former_keys: &'a [PublicKey]) -> Option<&'a PublicKey> {
+        let idle = |(at, former): &(usize, &PublicKey)| {
+            let signer = former.short();
+            *former == key
+                || former_keys[..*at].contains(former)
+                || !self.waypoints.iter().any(|waypoint| waypoint.signer() == signer)
+        };
+        former_keys.iter().enumerate().find(idle).map(|(_, former)| former)
+    }
+
+    fn check_older(&self, key: &PublicKey, former_keys: &[PublicKey]) -> Result<Option<u64>, Broken> {
+        let Some(older) = &self.older else { return Ok(None) };
+        let nowhere = |seq, fault| Broken { line: None, seq, fault };
+        verify_by_any(older, key, former_keys).map_err(|error| nowhere(None, Fault::OldHead(error)))?;
+        let (size, have) = (older.head.size, self.chain.size());
+        match self.older_root {
+            Some(root) if root == older.head.root => Ok(Some(size)),
+            Some(_) => Err(nowhere(Some(self.from), Fault::Forked { size })),
+            None if size > have => Err(nowhere(Some(have), Fault::Shrunk { size })),
+            None => Err(nowhere(None, Fault::TooOld { size, from: self.from })),
+        }
+    }
+
+    fn pass_older(&mut self) {
+        if self.older.as_ref().is_some_and(|older| older.head.size == self.chain.size()) {
+            self.older_root = Some(self.chain.root());
+        }
+    }
+
+    /// How many entries the last good head covers.
+    fn good(&self) -> u64 {
+        self.waypoints.last().map_or(self.from, |waypoint| waypoint.head.size)
+    }
+
+    /// A head at `size` entries doesn't fit, and the one before covers `good` of them.
+    fn stretch(&self, size: u64, good: u64, why: String) -> Broken {
+        let last = size.saturating_sub(1).max(good);
+        Broken { line: self.line_of(last), seq: Some(good), fault: Fault::Stretch { first: good, last, why } }
+    }
+
+    /// A fault in entry `seq`.
+    pub(super) fn broken_at(&self, seq: u64, fault: Fault) -> Broken {
+        Broken { line: self.line_of(seq), seq: Some(seq), fault }
+    }
+
+    fn line_of(&self, seq: u64) -> Option<u64> {
+        Some(self.first_line? + seq.checked_sub(self.from)?)
+    }
+}
+
+/// Verifies with the one of the keys whose id the head names; with none of them, names the present key.
+fn verify_by_any(head: &SignedHead, key: &PublicKey, former_keys: &[PublicKey]) -> Result<(), HeadError> {
+    let signer = head.signer();
+    let key = former_keys.iter().find(|former| former.short() == signer).unwrap_or(key);
+    head.verify(key).map(|_| ())
+}
