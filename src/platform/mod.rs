@@ -67,6 +67,22 @@ impl Publisher {
         })
     }
 
+    /// The same way, with the profile's id on X known from an earlier run; nothing for other platforms.
+    pub fn with_user_id(self, user_id: String) -> Publisher {
+        match self {
+            Publisher::X(x) => Publisher::X(x.with_user_id(user_id)),
+            other => other,
+        }
+    }
+
+    /// The profile's id on X, once it is known: worth storing, because asking costs money.
+    pub fn user_id(&self) -> Option<&str> {
+        match self {
+            Publisher::X(x) => x.user_id(),
+            Publisher::Facebook(_) | Publisher::Line(_) => None,
+        }
+    }
+
     /// The platform behind it.
     pub fn platform(&self) -> Platform {
         match self {
@@ -211,5 +227,110 @@ fn within(field: &str, length: usize, limit: usize, unit: &'static str) -> Resul
     match length <= limit {
         true => Ok(()),
         false => Err(Unfit::TooLong { field: field.to_owned(), length, limit, unit }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::account::XAuth;
+    use crate::model::account::Mode;
+    use crate::model::post::Card;
+
+    #[test]
+    fn a_base_address_keeps_its_path_and_nothing_else() {
+        check("https://api.x.com", "2/tweets", "https://api.x.com/2/tweets");
+        check("https://api.x.com/", "2/tweets", "https://api.x.com/2/tweets");
+        check("http://127.0.0.1:9000/line", "v2/bot/info", "http://127.0.0.1:9000/line/v2/bot/info");
+        check("http://127.0.0.1:9000/a/b/", "v26.0/1/feed", "http://127.0.0.1:9000/a/b/v26.0/1/feed");
+        check("https://a.th/x?token=t#f", "y", "https://a.th/x/y");
+        check("https://a.th", "2/users/1?2/tweets", "https://a.th/2/users/1%3F2/tweets");
+
+        #[track_caller]
+        fn check(base_url: &str, path: &str, expected: &str) {
+            assert_eq!(endpoint(&base_url.parse().unwrap(), path).as_str(), expected);
+        }
+    }
+
+    #[test]
+    fn each_account_gets_its_platforms_way() {
+        http::install_tls();
+        let secret = || "s3cret".into();
+        let facebook = Connection::Facebook {
+            page_id: "1".into(),
+            access_token: secret(),
+            app_id: None,
+            app_secret: None,
+            api_version: "v26.0".into(),
+        };
+        let x = Connection::X { auth: XAuth::OAuth2 { client_id: "c".into(), client_secret: None } };
+        let line = Connection::Line { channel_id: "1".into(), channel_secret: secret() };
+        check(facebook, Platform::Facebook, false, true);
+        check(x, Platform::X, false, true);
+        check(line, Platform::Line, true, false);
+
+        #[track_caller]
+        fn check(connection: Connection, platform: Platform, recognises_repeats: bool, can_read_back: bool) {
+            let publisher = publisher(connection).unwrap();
+            assert_eq!(publisher.platform(), platform);
+            assert_eq!(publisher.recognises_repeats(), recognises_repeats);
+            assert_eq!(publisher.can_read_back(), can_read_back);
+            let known = publisher.with_user_id("7".into());
+            assert_eq!(known.user_id(), (platform == Platform::X).then_some("7"));
+        }
+    }
+
+    #[test]
+    fn a_token_no_header_can_carry_is_refused_at_once() {
+        http::install_tls();
+        let facebook = Connection::Facebook {
+            page_id: "1".into(),
+            access_token: "t0ken\n".into(),
+            app_id: None,
+            app_secret: None,
+            api_version: "v26.0".into(),
+        };
+        let error = publisher(facebook).unwrap_err().to_string();
+        assert!(error.contains("access_token") && !error.contains("t0ken"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn line_has_nothing_to_read_back() {
+        http::install_tls();
+        let line =
+            publisher(Connection::Line { channel_id: "1".into(), channel_secret: "s".into() }).unwrap();
+        let error = line.recent(wire::now(), wire::now()).await.unwrap_err();
+        assert!(matches!(error, SendError::Unconfirmed { .. }), "{error:?}");
+    }
+
+    #[test]
+    fn a_message_is_frozen_by_its_platform() {
+        let facebook = Message::Facebook { message: "ข่าว".into(), link: None };
+        assert_eq!(freeze(&facebook).unwrap().body, r#"{"message":"ข่าว"}"#);
+        let x = Message::X { text: "ข่าว".into() };
+        assert_eq!(freeze(&x).unwrap().body, r#"{"text":"ข่าว"}"#);
+        let card = Card {
+            picture: None,
+            category: String::new(),
+            headline: "ข่าว".into(),
+            summary: String::new(),
+            button: "อ่านต่อ".into(),
+            link: None,
+        };
+        let line = Message::Line { alt_text: "ข่าว".into(), cards: vec![card], silent: true };
+        assert!(freeze(&line).unwrap().body.starts_with(r#"{"messages":[{"type":"flex","altText":"ข่าว","#));
+    }
+
+    fn publisher(connection: Connection) -> anyhow::Result<Publisher> {
+        let account = Account {
+            name: "a".into(),
+            mode: Mode::Live,
+            base_url: "http://127.0.0.1:1".parse().unwrap(),
+            min_gap: Duration::ZERO,
+            connection,
+        };
+        Publisher::new(&account, Timeouts { connect: Duration::from_secs(1), total: Duration::from_secs(1) })
     }
 }

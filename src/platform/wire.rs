@@ -8,6 +8,9 @@ use std::time::Duration;
 use chrono::DateTime;
 use chrono::Utc;
 use reqwest::Client;
+use reqwest::StatusCode;
+use reqwest::header::HeaderName;
+use reqwest::header::HeaderValue;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
@@ -20,6 +23,7 @@ use crate::http::Timeouts;
 use crate::model::attempt::Answer;
 use crate::model::attempt::SendError;
 use crate::platform::Publisher;
+use crate::platform::transport::Reply;
 
 /// The moment the tests take place at.
 pub(crate) fn now() -> DateTime<Utc> {
@@ -39,6 +43,8 @@ pub(crate) enum Act {
     Write(Vec<u8>),
     /// Keeps the connection open and says nothing.
     Silence,
+    /// Writes these bytes once and keeps the connection; the next request on it is read and hung up on.
+    HangUpLater(Vec<u8>),
 }
 
 /// A server that treats every publishing request alike; its address, and how many of them came.
@@ -56,28 +62,33 @@ pub(crate) async fn serve(act: Act) -> (Url, Arc<AtomicUsize>) {
 }
 
 async fn converse(mut stream: TcpStream, act: Arc<Act>, count: Arc<AtomicUsize>) {
-    let request = read_request(&mut stream).await;
-    let token;
-    if !request.starts_with(|c: char| c.is_ascii_uppercase()) {
-        // A TLS greeting. Silence keeps it waiting, everything else hangs up.
-        return if let Act::Silence = *act {
-            std::future::pending().await
-        };
-    }
-    let bytes = if request.contains("/oauth2/v3/token") {
-        let body = r#"{"token_type":"Bearer","access_token":"issued","expires_in":899}"#;
-        token = answer(200, &["content-type: application/json"], body);
-        &token
-    } else {
-        count.fetch_add(1, Ordering::SeqCst);
-        match &*act {
-            Act::Write(bytes) => bytes,
-            Act::Silence => return std::future::pending().await,
+    loop {
+        let request = read_request(&mut stream).await;
+        if !request.starts_with(|c: char| c.is_ascii_uppercase()) {
+            // A TLS greeting, or the end. Silence keeps a greeting waiting, everything else hangs up.
+            return match &*act {
+                Act::Silence => std::future::pending().await,
+                Act::Write(_) | Act::HangUpLater(_) => {}
+            };
         }
-    };
-    // The client may hang up in the middle of a flood: that is what the flood is for.
-    let _hung_up = stream.write_all(bytes).await;
-    let _closed = stream.shutdown().await;
+        if request.contains("/oauth2/v3/token") {
+            let body = r#"{"token_type":"Bearer","access_token":"issued","expires_in":899}"#;
+            stream.write_all(&answer(200, &["content-type: application/json"], body)).await.unwrap();
+            continue;
+        }
+        let earlier = count.fetch_add(1, Ordering::SeqCst);
+        match &*act {
+            Act::HangUpLater(bytes) if earlier == 0 => stream.write_all(bytes).await.unwrap(),
+            Act::HangUpLater(_) => return,
+            Act::Silence => return std::future::pending().await,
+            Act::Write(bytes) => {
+                // The client may hang up in the middle of a flood: that is what the flood is for.
+                let _hung_up = stream.write_all(bytes).await;
+                let _closed = stream.shutdown().await;
+                return;
+            }
+        }
+    }
 }
 
 /// Reads a request whole, so that closing the connection is no reset.
@@ -107,8 +118,7 @@ pub(crate) fn answer(status: u16, headers: &[&str], body: &str) -> Vec<u8> {
 
 fn announcing(length: usize, status: u16, headers: &[&str], body: &str) -> Vec<u8> {
     let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
-    format!("HTTP/1.1 {status} X\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n{body}")
-        .into_bytes()
+    format!("HTTP/1.1 {status} X\r\n{headers}content-length: {length}\r\n\r\n{body}").into_bytes()
 }
 
 /// Runs an adapter through every way an answer can fail to come, `headers` and `body` being those of a success.
@@ -146,6 +156,14 @@ pub(crate) async fn survive_mishaps(publisher: impl Fn(Url) -> Publisher, header
         assert_eq!(count.load(Ordering::SeqCst), 1, "{mishap}");
     }
 
+    // A connection used before must not tempt the HTTP library into sending once more by itself.
+    let (url, count) = serve(Act::HangUpLater(answer(200, headers, body))).await;
+    let publisher_of_two = publisher(url);
+    assert!(send(&publisher_of_two).await.result.is_ok());
+    let answer = send(&publisher_of_two).await;
+    assert!(matches!(answer.result, Err(SendError::Unconfirmed { .. })), "{answer:?}");
+    assert_eq!(count.load(Ordering::SeqCst), 2, "sent again on another connection");
+
     let (hangs_up, hung_up_on) = serve(Act::Write(Vec::new())).await;
     let (silent, waited_for) = serve(Act::Silence).await;
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
@@ -167,4 +185,13 @@ pub(crate) async fn survive_mishaps(publisher: impl Fn(Url) -> Publisher, header
 /// Sends something the server doesn't look at.
 pub(crate) async fn send(publisher: &Publisher) -> Answer {
     publisher.send("{}", Some(Uuid::nil()), now()).await
+}
+
+/// An answer from its parts, that came at [`now`].
+pub(crate) fn reply(status: u16, headers: &[(&'static str, &str)], body: &str) -> Reply {
+    let headers = headers
+        .iter()
+        .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()))
+        .collect();
+    Reply::new(StatusCode::from_u16(status).unwrap(), headers, Ok(body.into()), now())
 }

@@ -96,12 +96,9 @@ fn bubble(card: &Card, field: &str, summary_lines: u8) -> Result<Value, Unfit> {
         return Err(Unfit::Empty { field: format!("{field}.headline"), cure: "a card needs a headline" });
     }
     let action = match &card.link {
-        Some(link) if button.is_empty() => {
-            let (field, cure) = (format!("{field}.button"), "a card with a link needs a button to open it");
-            return Err(Unfit::Empty {
-                field,
-                cure: if link.is_empty() { "and the link is empty too" } else { cure },
-            });
+        Some(_) if button.is_empty() => {
+            let field = format!("{field}.button");
+            return Err(Unfit::Empty { field, cure: "a card with a link needs a button to open it" });
         }
         Some(link) => {
             within(

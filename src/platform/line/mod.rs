@@ -189,9 +189,6 @@ mod tests {
     use std::time::Duration;
 
     use proptest::prelude::*;
-    use reqwest::header::HeaderMap;
-    use reqwest::header::HeaderName;
-    use reqwest::header::HeaderValue;
     use wiremock::Mock;
     use wiremock::MockServer;
     use wiremock::ResponseTemplate;
@@ -204,6 +201,7 @@ mod tests {
     use crate::platform::Publisher;
     use crate::platform::wire;
     use crate::platform::wire::now;
+    use crate::platform::wire::reply;
 
     macro_rules! fixture {
         ($name:literal) => {
@@ -431,13 +429,5 @@ mod tests {
 
     fn at(base_url: Url) -> Line {
         Line::new(wire::client(), base_url, "1234567890", &"s3cret".into())
-    }
-
-    fn reply(status: u16, headers: &[(&'static str, &str)], body: &str) -> Reply {
-        let headers: HeaderMap = headers
-            .iter()
-            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()))
-            .collect();
-        Reply::new(StatusCode::from_u16(status).unwrap(), headers, Ok(body.into()), now())
     }
 }
