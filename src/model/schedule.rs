@@ -1,4 +1,4 @@
-//! Schedule: decides when posts may go: at once, by cron, in slots, outside quiet hours.
+//! Schedule: decides when posts go: at once, by cron, in slots, not at night.
 //!
 //! All times are wall-clock times of a zone; a time inside a gap of summer time counts as the first moment after it,
 //! one that occurs twice as the first.
