@@ -1,1 +1,1 @@
-//! cli
+//! Command line: what a person types, and what it prints.

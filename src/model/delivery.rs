@@ -1,1 +1,1 @@
-//! Delivery: one act on a platform for a post, and the pure rules by which it moves on.
+//! Delivery: one act on a platform for a post, and how it moves on.
