@@ -104,12 +104,12 @@ impl Config {
         }
         for source in &self.sources {
             if !self.routes.iter().any(|route| route.sources.contains(&source.name)) {
-                remarks.push(format!("source {:?} is in no route, so its articles go nowhere", source.name));
+                remarks.push(format!("source {} is in no route, so its articles go nowhere", source.name));
             }
         }
         for account in &self.accounts {
             if !self.routes.iter().any(|route| route.accounts.contains(&account.name)) {
-                remarks.push(format!("account {:?} is in no route, so no articles reach it", account.name));
+                remarks.push(format!("account {} is in no route, so no articles reach it", account.name));
             }
         }
         remarks

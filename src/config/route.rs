@@ -29,7 +29,7 @@ section! {
         /// When a person looks first: "guard" (if a rule finds something), "always" or "never".
         review: Review = "guard",
         /// How long after its due time a post may still go out.
-        good_for: Duration = "6h" where Rule::Between("1s", "365d"),
+        good_for: Duration = "6h" where Rule::Between("1s", "36500d"),
         /// What happens to times missed while songkhao was down: "skip" them, post "once" for all, or "catch_up".
         misfire: Misfire = "once",
         /// Up to so many articles in one post (on LINE a carousel), the newest since the last one; 0: one post each.

@@ -11,6 +11,7 @@ use secrecy::SecretSlice;
 use crate::config::reader::At;
 use crate::config::reader::Reader;
 use crate::config::reader::Table;
+use crate::config::reader::quote;
 use crate::config::schema::Form;
 use crate::config::schema::Rule;
 use crate::config::schema::Section;
@@ -156,7 +157,9 @@ fn file(path: &Path, kind: FileKind) -> Result<Vec<u8>, String> {
     let shown = match (kind, path.to_str()) {
         (FileKind::Credential, _) => "the credential".to_owned(),
         // A token pasted here has neither dot nor slash, or is far longer than a path.
-        (_, Some(text)) if text.contains(['/', '.']) && text.len() <= 100 => format!("the file {text:?}"),
+        (_, Some(text)) if text.contains(['/', '.']) && text.len() <= 100 => {
+            format!("the file {}", quote(text))
+        }
         _ => "the file named here".to_owned(),
     };
     let failed = |error: std::io::Error| format!("{shown} can't be read: {}", error.kind());

@@ -12,6 +12,7 @@ use url::Url;
 use crate::config::reader::At;
 use crate::config::reader::Reader;
 use crate::config::reader::Table;
+use crate::config::reader::quote;
 use crate::config::schema::Choice;
 use crate::config::schema::Form;
 use crate::config::schema::Key;
@@ -83,7 +84,7 @@ impl DatabaseUrl {
     pub fn shown(&self) -> String {
         let fingerprint = secret::shown(self.expose().as_bytes());
         match Url::parse(self.expose()) {
-            _ if self.expose().starts_with("sqlite:") => self.expose().to_owned(),
+            _ if self.expose().starts_with("sqlite:") => quote(self.expose()),
             Ok(url) => {
                 format!("postgres://{}{} ({fingerprint})", url.host_str().unwrap_or_default(), url.path())
             }
@@ -159,11 +160,11 @@ section! {
         /// How long a connection may take to stand.
         connect_timeout: Duration = "5s" where Rule::Between("1s", "5m"),
         /// How long a whole request may take.
-        timeout: Duration = "45s" where Rule::Between("1s", "10m"),
+        timeout: Duration = "45s" where Rule::Between("1s", "1h"),
         /// How long a node may work on a delivery before another may think it dead; longer than `timeout`.
-        lease: Duration = "2m" where Rule::Between("1s", "1h"),
+        lease: Duration = "2m" where Rule::Between("1s", "24h"),
         /// How long an unconfirmed delivery waits before the platform is asked whether it is there.
-        confirm_after: Duration = "90s" where Rule::Between("0s", "1h"),
+        confirm_after: Duration = "90s" where Rule::Between("0s", "24h"),
         /// The first pause after a failure; it doubles with each further one.
         retry_base: Duration = "2s" where Rule::Between("0s", "1h"),
         /// The longest pause between two tries.
