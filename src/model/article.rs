@@ -1,4 +1,4 @@
-//! Article: one story, known by a set of aliases, with versions by content hash.
+//! Article: one story, known by its aliases, with versions by content hash.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};

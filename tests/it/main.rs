@@ -1,4 +1,7 @@
 //! Integration tests: the product from the outside.
 
+// Clippy allows `unwrap` in tests and in what `cfg(test)` holds, and the helpers of these tests are neither.
+#![cfg(test)]
+
 mod config;
 mod tidy;
