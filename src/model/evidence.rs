@@ -67,9 +67,6 @@ impl std::error::Error for Broken {}
 /// What can be wrong with a log.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// There is nothing at all.
-    #[error("the file is empty; an export has at least the line with the signed head")]
-    Empty,
     /// The file could not be read.
     #[error("reading failed: {0}")]
     Unreadable(String),
