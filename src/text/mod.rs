@@ -13,6 +13,8 @@ pub mod span;
 pub mod reading;
 pub mod cut;
 pub mod sentence;
+pub mod chrome;
+pub mod lead;
 pub mod extract;
 #[cfg(test)]
 mod vectors;
