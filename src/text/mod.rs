@@ -16,5 +16,7 @@ pub mod sentence;
 pub mod chrome;
 pub mod lead;
 pub mod extract;
+pub mod address;
+pub mod length;
 #[cfg(test)]
 mod vectors;
