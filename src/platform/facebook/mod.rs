@@ -31,7 +31,6 @@ use crate::platform::Unfit;
 use crate::platform::endpoint;
 use crate::platform::facebook::list::POST_FIELDS;
 use crate::platform::facebook::list::Page;
-use crate::platform::facebook::refusal::Envelope;
 use crate::platform::facebook::refusal::refused;
 use crate::platform::transport;
 use crate::platform::transport::Reply;
@@ -174,10 +173,7 @@ impl Facebook {
     }
 
     fn read<T: for<'de> Deserialize<'de>>(&self, reply: &Reply) -> Result<T, SendError> {
-        let answer = match reply.status.is_success() && reply.json::<Envelope>().is_none() {
-            true => reply.json(),
-            false => None,
-        };
+        let answer = (reply.status.is_success() && !names_error(reply)).then(|| reply.json()).flatten();
         answer.ok_or_else(|| self.scrub.error(refused(reply)))
     }
 
@@ -260,11 +256,16 @@ struct Named {
     name: String,
 }
 
+/// Whether there is an error in an answer; error bodies have been seen under 200.
+fn names_error(reply: &Reply) -> bool {
+    reply.json::<Value>().is_some_and(|answer| answer.get("error").is_some())
+}
+
 /// A receipt, only from a whole answer with the post's id and no error in it.
 fn published(reply: &Reply) -> Result<Receipt, SendError> {
     if reply.status.is_success()
+        && !names_error(reply)
         && let Some(answer) = reply.json::<Value>()
-        && answer.get("error").is_none()
         && let Some(id) = answer["id"].as_str().filter(|id| !id.is_empty())
     {
         let permalink = answer["permalink_url"].as_str().map(str::to_owned);
@@ -491,6 +492,7 @@ mod tests {
             (200, "{}"),
             (200, "<html>"),
             (200, r#"{"data":[],"error":{"message":"m","code":1}}"#),
+            (200, r#"{"data":[],"error":"m"}"#),
             (500, fixture!("err_service.json")),
         ] {
             let server = MockServer::start().await;
