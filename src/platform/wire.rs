@@ -30,11 +30,19 @@ pub(crate) fn now() -> DateTime<Utc> {
     "2026-11-22T18:59:52Z".parse().unwrap()
 }
 
-/// A client whose patience suits tests.
+/// A client with more patience than any answer here needs, even on a busy machine.
 pub(crate) fn client() -> Client {
+    client_with(Timeouts { connect: Duration::from_secs(20), total: Duration::from_secs(30) })
+}
+
+/// A client that soon gives up on silence.
+pub(crate) fn impatient_client() -> Client {
+    client_with(Timeouts { connect: Duration::from_millis(400), total: Duration::from_millis(800) })
+}
+
+fn client_with(timeouts: Timeouts) -> Client {
     http::install_tls();
-    http::platform_client(Timeouts { connect: Duration::from_millis(250), total: Duration::from_millis(500) })
-        .unwrap()
+    http::platform_client(timeouts).unwrap()
 }
 
 /// What the server does with a publishing request; a LINE token is always issued properly.
@@ -123,8 +131,12 @@ fn announcing(length: usize, status: u16, headers: &[&str], body: &str) -> Vec<u
 
 /// Runs an adapter through every way an answer can fail to come, `headers` and `body` being those of a success.
 ///
-/// None may give a receipt, be taken for "surely not sent" once the request was out, or be sent twice.
-pub(crate) async fn survive_mishaps(publisher: impl Fn(Url) -> Publisher, headers: &[&str], body: &str) {
+/// `publisher` makes a way to an address with a client. None may give a receipt, be taken for "surely not sent" once the request was out, or be sent twice.
+pub(crate) async fn survive_mishaps(
+    publisher: impl Fn(Url, Client) -> Publisher,
+    headers: &[&str],
+    body: &str,
+) {
     let html = "<html><body>Something went wrong</body></html>";
     let flood = format!("{body}{}", " ".repeat(3 * 1024 * 1024));
     let half = announcing(body.len() * 2, 200, headers, body);
@@ -150,15 +162,16 @@ pub(crate) async fn survive_mishaps(publisher: impl Fn(Url) -> Publisher, header
         ("silence", Act::Silence),
     ];
     for (mishap, act) in mishaps {
+        let client = if let Act::Silence = act { impatient_client() } else { client() };
         let (url, count) = serve(act).await;
-        let answer = send(&publisher(url)).await;
+        let answer = send(&publisher(url, client)).await;
         assert!(matches!(answer.result, Err(SendError::Unconfirmed { .. })), "{mishap}: {answer:?}");
         assert_eq!(count.load(Ordering::SeqCst), 1, "{mishap}");
     }
 
     // A connection used before must not tempt the HTTP library into sending once more by itself.
     let (url, count) = serve(Act::HangUpLater(answer(200, headers, body))).await;
-    let publisher_of_two = publisher(url);
+    let publisher_of_two = publisher(url, client());
     assert!(send(&publisher_of_two).await.result.is_ok());
     let answer = send(&publisher_of_two).await;
     assert!(matches!(answer.result, Err(SendError::Unconfirmed { .. })), "{answer:?}");
@@ -173,7 +186,7 @@ pub(crate) async fn survive_mishaps(publisher: impl Fn(Url) -> Publisher, header
         ("TLS that fails", hangs_up.as_str().replace("http:", "https:")),
         ("a connection that takes too long", silent.as_str().replace("http:", "https:")),
     ] {
-        let answer = send(&publisher(url.parse().unwrap())).await;
+        let answer = send(&publisher(url.parse().unwrap(), impatient_client())).await;
         assert!(matches!(answer.result, Err(SendError::Unreachable { .. })), "{mishap}: {answer:?}");
         assert!(!answer.result.unwrap_err().reason().contains(&url), "{mishap}");
     }

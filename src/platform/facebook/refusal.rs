@@ -57,7 +57,7 @@ pub(super) fn refused(reply: &Reply) -> SendError {
 }
 
 #[derive(Deserialize)]
-pub(super) struct Envelope {
+struct Envelope {
     error: GraphError,
 }
 

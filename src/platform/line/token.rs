@@ -223,7 +223,8 @@ mod tests {
     #[tokio::test]
     async fn a_broken_issue_is_unreachable_and_shows_no_secret() {
         let (url, _) = wire::serve(wire::Act::Silence).await;
-        let silent = Tokens::new(wire::client(), &url.join("/silent/").unwrap(), "1", &"s3cret&".into());
+        let silent =
+            Tokens::new(wire::impatient_client(), &url.join("/silent/").unwrap(), "1", &"s3cret&".into());
         // The test server issues tokens under /oauth2/v3/token only.
         let silent = Tokens { url: url.join("/silent").unwrap(), ..silent };
         let error = silent.get(now()).await.unwrap_err();
