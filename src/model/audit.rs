@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use chrono::{DateTime, Datelike, SecondsFormat, Timelike, Utc};
+use chrono::{DateTime, Datelike, SecondsFormat, SubsecRound, Timelike, Utc};
 use chrono_tz::Tz;
 use serde::de::Error as _;
 use serde::ser::SerializeMap;
@@ -102,7 +102,7 @@ impl Entry {
     /// An entry about nothing in particular yet; set the fields that apply.
     pub fn new(at: DateTime<Utc>, node: impl Into<String>, actor: Actor, action: Action) -> Entry {
         Entry {
-            at,
+            at: at.trunc_subsecs(6),
             node: node.into(),
             actor,
             action,
