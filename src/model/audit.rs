@@ -1,4 +1,4 @@
-//! Audit entry: who (or which step) did what to which, when, with the exact bytes.
+//! Audit entry: tells who did what to which, when, with the exact bytes.
 //!
 //! An entry is written as JSON once, by [`Entry::canonical`]. That string is what the store keeps,
 //! what is hashed and what is exported; nothing ever serialises it a second time. Format: docs/audit.md.

@@ -1,6 +1,7 @@
-//! Evidence: checks sealed entries against signed heads, from an export or a database.
+//! Evidence: checks sealed entries against signed heads.
 //!
-//! What can be named depends on who changed the log. Whoever leaves the links alone is caught at the
+//! Entries may come from an export or a database. What can be named depends on who changed the log.
+//! Whoever leaves the links alone is caught at the
 //! very entry. Whoever computes them anew is caught by the next head, which only the key's holder can
 //! sign; then the entries since the last good head are named. See docs/audit.md, "What is named".
 
