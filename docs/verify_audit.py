@@ -92,10 +92,11 @@ def verify(file, given, older, at):
     """Says what is good, or raises; `at` is kept at the line and the entry being read."""
     log, start, good, stops, older_root = Log(), 0, 0, [], Log().root()
     for at[0], line in enumerate(file, 1):
-        at[1] = log.size
-        must(line.endswith(b"\n"), "the file ends in the middle of this line")
-        if at[0] == 1 and line.startswith(b'{"from":'):
-            at[1], state = None, compact(line[:-1])
+        begins = at[0] == 1 and line.startswith(b'{"from":')
+        at[1] = None if begins else log.size
+        must(line.endswith(b"\n"), "the file ends in the middle of this line", at[0], log.size)
+        if begins:
+            state = compact(line[:-1])
             must([*state, *state["from"]] == ["from", "size", "link", "peaks"], "the first line has other keys")
             log, start, good = Log(**state["from"]), state["from"]["size"], state["from"]["size"]
         elif line.startswith(b'{"head":'): break
@@ -113,9 +114,8 @@ def verify(file, given, older, at):
         raise Broken("the last line with the signed head is missing", (at[0] or 0) + 1, log.size)
     at[1] = None
     last, line_of = compact(line[:-1]), lambda seq: at[0] - log.size + seq
-    wanted = {"head": last["head"], "heads": len(stops), "former_keys": last.get("former_keys", [])}
-    wanted = [item for item in wanted.items() if item[1] != []] + [("public_key", last["public_key"])]
-    must([*last.items()] == wanted, "the last line says what is not so")
+    names = [name for name in ("head", "heads", "former_keys", "public_key") if last.get(name, []) != []]
+    must([*last] == names and repr(last["heads"]) == str(len(stops)), "the last line says what is not so")
     head, key, former = Head(last["head"]), Key(last["public_key"]), [*map(Key, last.get("former_keys", []))]
     must(not given or given.short == key.short, f"signed by {key.short}, not by the key given")
     head.check([key])

@@ -553,12 +553,12 @@ mod tests {
             exports
                 .extend((0..5).map(|_| mutate(kind, &part, &mut dice)).filter(|_| kind != "line renumbered"));
         }
-        // Each byte of a line with a head, up to its entry, and of the last line: where the forms are strict.
-        let rows = lines(&whole);
-        for row in [23, 60] {
+        // Bytes of a line with a head, of a last line and of a first line, where the forms are strict.
+        for (good, row) in [(&whole, 23), (&whole, 60), (&part, 0)] {
+            let rows = lines(good);
             let start = rows[..row].iter().map(Vec::len).sum::<usize>();
             for at in (start..start + rows[row].len().min(400)).step_by(3) {
-                let mut changed = whole.clone();
+                let mut changed = good.clone();
                 changed[at] ^= 1 << dice.roll(7);
                 exports.push(changed);
             }

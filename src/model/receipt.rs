@@ -1,4 +1,4 @@
-//! Receipt: a small file with which a third party checks one entry, without the log.
+//! Receipt: proves one entry to a third party who has not the log.
 //!
 //! It holds the entry's exact bytes as a JSON string, so the file may be reformatted on its way through
 //! mail and editors and still verify. Format: docs/audit.md.
