@@ -168,11 +168,12 @@ fn link_key(link: &str) -> String {
     format!("{host}{port}{}?{}", path.trim_end_matches('/'), query.join("&")).nfc().collect()
 }
 
-/// What makes two texts the same: canonical composition, entities unescaped, white space collapsed, and no schemes,
-/// because X gives one to every bare domain (`inn.co.th` comes back as `http://inn.co.th`).
+/// What makes two texts the same: canonical composition, entities unescaped, white space collapsed, no zero-width
+/// spaces (put in against mentions; a platform may drop them), and no schemes, because X gives one to every bare
+/// domain (`inn.co.th` comes back as `http://inn.co.th`).
 fn text_key(text: &str) -> String {
     let text: String = unescaped(text).nfc().collect();
-    let text = text.replace("https://", "").replace("http://", "");
+    let text = text.replace("https://", "").replace("http://", "").replace('\u{200b}', "");
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
@@ -247,6 +248,7 @@ mod tests {
         same("น้ำ  ท่วม\n\nวันนี้ ", "น้ำ ท่วม วันนี้");
         same("A & B <x>", "A &amp; B &lt;x&gt;");
         same("caf\u{e9}", "cafe\u{301}");
+        same("ติดตาม @\u{200b}inn", "ติดตาม @inn");
         same("อ่านที่ inn.co.th ครับ", "อ่านที่ http://inn.co.th ครับ");
         assert_ne!(text_key("น้ำท่วม"), text_key("น้ำ ท่วม"));
         assert_eq!(unescaped("&amp;lt;"), "&lt;");
