@@ -1,4 +1,4 @@
-//! Read-back: finding our own post among those a platform shows, when a send gave no answer.
+//! Read-back: finding our own post among those a platform shows.
 //!
 //! The rules come from design.md section 4 and the read-back sections of the platform sheets. Both mistakes cost:
 //! a hit that isn't ours loses a post, a miss that is ours publishes it twice. The second is the worse one, so
