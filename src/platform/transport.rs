@@ -32,6 +32,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 60 * 60);
 /// How much of a platform's words an error keeps, in characters.
 const REASON_LIMIT: usize = 300;
 
+/// The shortest secret that is hidden, in bytes. No platform issues shorter ones; the sandbox takes any, and hiding
+/// "x" would make every reason unreadable.
+const SECRET_MIN: usize = 4;
+
 /// How much of a request id an answer keeps, in characters.
 const REQUEST_ID_LIMIT: usize = 200;
 
@@ -170,10 +174,10 @@ pub(crate) struct Scrub {
 }
 
 impl Scrub {
-    /// A scrub for these secrets; empty ones are ignored.
+    /// A scrub for these secrets; those shorter than [`SECRET_MIN`] are ignored.
     pub(crate) fn new(secrets: impl IntoIterator<Item = SecretString>) -> Scrub {
         let mut secrets: Vec<_> =
-            secrets.into_iter().filter(|secret| !secret.expose_secret().is_empty()).collect();
+            secrets.into_iter().filter(|secret| secret.expose_secret().len() >= SECRET_MIN).collect();
         // Longest first: a secret inside another one must not leave the rest of it standing.
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.expose_secret().len()));
         Scrub { secrets }
@@ -186,11 +190,12 @@ impl Scrub {
 
     /// `text` without secrets and control characters, short enough for a row and a log line.
     pub(crate) fn text(&self, text: &str) -> String {
+        // A mark of one character that no platform sends, so that no secret is found again in "[secret]".
         let hidden = self
             .secrets
             .iter()
-            .fold(text.to_owned(), |text, secret| text.replace(secret.expose_secret(), "[secret]"));
-        plain(&hidden, REASON_LIMIT)
+            .fold(text.replace('\0', " "), |text, secret| text.replace(secret.expose_secret(), "\0"));
+        plain(&hidden.replace('\0', "[secret]"), REASON_LIMIT)
     }
 
     /// The same error with a reason that is safe to log and to show.
@@ -290,6 +295,9 @@ mod tests {
         assert!(!text.contains("EAAB"), "{text}");
         assert_eq!(text.chars().count(), REASON_LIMIT);
         assert!(text.ends_with('…'));
+
+        let odd = Scrub::new(["secret".into(), "x".into(), "[secre".into()]);
+        assert_eq!(odd.text("secret x"), "[secret] x");
 
         let issued = scrub.with(&"t0ken".into());
         assert_eq!(issued.text("t0ken EAAB"), "[secret] [secret]");

@@ -1,4 +1,6 @@
-//! Wire: a server that misbehaves in ways a mock server can't, and the mishaps every adapter must survive.
+//! Wire: the mishaps every adapter must survive, for their tests.
+//!
+//! A server of plain sockets, because it misbehaves in ways a mock server can't: half an answer, none, a hang-up.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;

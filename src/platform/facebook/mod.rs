@@ -38,9 +38,8 @@ use crate::platform::transport::Scrub;
 use crate::platform::within;
 use crate::secret::ExposeSecret;
 use crate::secret::SecretString;
-
-/// The longest message, in code points (platforms/facebook.md, section 4).
-pub const MESSAGE_LIMIT: usize = 63_206;
+use crate::text::length;
+use crate::text::length::Length;
 
 /// What the publishing request asks for in the same breath: reading after writing (section 0).
 const RECEIPT_FIELDS: &str = "id,permalink_url,created_time";
@@ -210,7 +209,8 @@ impl Facebook {
 /// # Errors
 /// When the message is too long, both are empty, or the link is one Facebook never takes.
 pub(crate) fn freeze(message: &str, link: Option<&str>) -> Result<Payload, Unfit> {
-    within("message", message.chars().count(), MESSAGE_LIMIT, "characters")?;
+    let Length { length, limit, .. } = length::facebook(message);
+    within("message", length, limit, "characters")?;
     if message.trim().is_empty() && link.is_none() {
         return Err(Unfit::Empty { field: "message".into(), cure: "give a message or a link" });
     }
@@ -338,8 +338,8 @@ mod tests {
 
     #[test]
     fn what_facebook_refuses_is_not_frozen() {
-        assert!(freeze(&"ก".repeat(MESSAGE_LIMIT), None).is_ok());
-        check(&"ก".repeat(MESSAGE_LIMIT + 1), None, "message: 63207 characters, at most 63206");
+        assert!(freeze(&"ก".repeat(length::FACEBOOK_MAX), None).is_ok());
+        check(&"ก".repeat(length::FACEBOOK_MAX + 1), None, "message: 63207 characters, at most 63206");
         check(" ", None, "message: is empty");
         check("x", Some("/news/1"), "link: \"/news/1\" is no address");
         check("x", Some("javascript:alert(1)"), "neither http nor https");

@@ -1,4 +1,4 @@
-//! Tokens: LINE's stateless channel tokens, issued by id and secret and kept for their quarter of an hour.
+//! Tokens: LINE's stateless channel tokens, kept for their quarter of an hour.
 //!
 //! Spec: <https://developers.line.biz/en/reference/messaging-api/#issue-stateless-channel-access-token>. Issuing sends
 //! nothing to anyone, so no failure here is ever [`SendError::Unconfirmed`].

@@ -41,6 +41,7 @@ use crate::platform::oauth1::Signer;
 use crate::platform::transport;
 use crate::platform::transport::Reply;
 use crate::platform::transport::Scrub;
+use crate::platform::within;
 use crate::platform::x::list::POST_FIELDS;
 use crate::platform::x::list::Page;
 use crate::platform::x::list::Post;
@@ -48,6 +49,8 @@ use crate::platform::x::refusal::refused;
 use crate::platform::x::refusal::unclear;
 use crate::secret::ExposeSecret;
 use crate::secret::SecretString;
+use crate::text::length;
+use crate::text::length::Length;
 
 /// Posts a page of the list, the most X gives (section 2). Only posts returned are billed, not the size asked.
 const PAGE_SIZE: &str = "100";
@@ -60,9 +63,6 @@ const OFFSET_TOLERANCE: i64 = 60;
 
 /// The header with X's id of a request.
 const REQUEST_ID: &str = "x-transaction-id";
-
-/// Characters X refuses in any text (twitter-text, section 7).
-const INVALID_CHARACTERS: [char; 3] = ['\u{fffe}', '\u{feff}', '\u{ffff}'];
 
 /// One profile and what signs for it.
 #[derive(Debug)]
@@ -277,12 +277,14 @@ impl X {
 /// # Errors
 /// When the text is empty, too long, or holds characters X refuses.
 pub(crate) fn freeze(text: &str) -> Result<Payload, Unfit> {
+    let Length { length, limit, fits } = length::x(text);
     if text.trim().is_empty() {
         return Err(Unfit::Empty { field: "text".into(), cure: "a post on X needs words" });
     }
-    if let Some(invalid) = text.chars().find(|c| INVALID_CHARACTERS.contains(c)) {
-        let problem = "is a character X refuses; leave it out";
-        return Err(Unfit::Invalid { field: "text".into(), value: invalid.into(), problem });
+    within("text", length, limit, "characters as X weighs them")?;
+    if !fits {
+        let problem = "holds a character X refuses (U+FEFF, U+FFFE or U+FFFF); leave it out";
+        return Err(Unfit::Invalid { field: "text".into(), value: text.into(), problem });
     }
     let link = readback::links_in(text).last().map(|link| (*link).to_owned());
     Ok(Payload::freeze(json(&Create { text }), text.to_owned(), link))
@@ -403,7 +405,12 @@ mod tests {
     #[test]
     fn what_x_refuses_is_not_frozen() {
         check(" \n", "text: is empty");
-        check("ข่าว\u{feff}", "is a character X refuses");
+        check("ข่าว\u{feff}", "a character X refuses");
+        // Thai counts one by one, vowels and tone marks too; a link counts 23 with or without a scheme.
+        let link = "https://www.innnews.co.th/regional-news/news_1012345/";
+        assert!(freeze(&format!("{} {link}", "น้ำ".repeat(85))).is_ok());
+        check(&format!("{} {link}", "น้ำ".repeat(86)), "text: 282 characters as X weighs them, at most 280");
+        check(&format!("{} innnews.co.th", "น้ำ".repeat(86)), "text: 282 characters");
 
         #[track_caller]
         fn check(text: &str, says: &str) {
