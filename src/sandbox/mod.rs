@@ -16,6 +16,9 @@ mod picture;
 mod wire;
 mod x;
 
+#[cfg(test)]
+mod test;
+
 use std::fmt;
 use std::future::Future;
 use std::future::IntoFuture;

@@ -3,6 +3,7 @@
 //! Graph answers almost every refusal with HTTP 400; the code in the body tells them apart. There is no
 //! idempotency key: a request repeated is a post repeated, unless it repeats the Page's last post.
 
+mod envelope;
 mod fields;
 mod read;
 
@@ -20,17 +21,18 @@ use crate::sandbox::Published;
 use crate::sandbox::call::Answer;
 use crate::sandbox::call::Call;
 use crate::sandbox::call::find;
-use crate::sandbox::call::number_of;
 use crate::sandbox::exchange::is_read;
+use crate::sandbox::facebook::envelope::Error;
+use crate::sandbox::facebook::envelope::error;
+use crate::sandbox::facebook::envelope::not_found;
+use crate::sandbox::facebook::envelope::ok;
+use crate::sandbox::facebook::envelope::usage;
 use crate::sandbox::fault::Kind;
 use crate::sandbox::fault::Scope;
 use crate::sandbox::newsroom::Lookup;
 
 /// The longest message, in code points (platforms/facebook.md, section 4).
 const MESSAGE_LIMIT: usize = 63_206;
-
-/// The version served when a call names none or a dead one.
-const NEWEST_VERSION: &str = "v26.0";
 
 /// The application every token of the sandbox belongs to.
 const APP: (&str, &str) = ("1234", "songkhao sandbox");
@@ -452,92 +454,5 @@ fn scrape(call: &Call, params: &Params, desk: &Desk<'_>) -> Answer {
     match read::graph_object(link, call.at, desk) {
         Some(object) => ok(call, &object),
         None => error(call, 1500, Some(1_609_005), "Error parsing website: the URL couldn't be scraped"),
-    }
-}
-
-fn usage(page: &str, percent: usize, minutes: u64) -> String {
-    json!({ page: [{
-        "type": "pages",
-        "call_count": percent,
-        "total_cputime": percent / 2,
-        "total_time": percent / 2,
-        "estimated_time_to_regain_access": minutes,
-    }] })
-    .to_string()
-}
-
-fn ok(call: &Call, body: &Value) -> Answer {
-    traced(Answer::json(200, body), call)
-}
-
-/// Graph's headers: a trace id, and the version that was really used.
-fn traced(answer: Answer, call: &Call) -> Answer {
-    let (version, _) = versioned(call);
-    let alive = |version: &&str| ["v26.0", "v25.0", "v24.0", "v23.0", "v22.0", "v21.0"].contains(version);
-    answer
-        .with("facebook-api-version", version.filter(alive).unwrap_or(NEWEST_VERSION))
-        .with("x-fb-trace-id", trace(call))
-        .with("x-fb-rev", "1031337001")
-}
-
-fn trace(call: &Call) -> String {
-    format!("A{:014X}", number_of(&format!("{}{}", call.item(), call.at.timestamp_micros())))
-}
-
-fn not_found(call: &Call, id: &str) -> Answer {
-    let verb = call.method.as_str().to_ascii_lowercase();
-    let text = format!(
-        "Unsupported {verb} request. Object with ID '{id}' does not exist, cannot be loaded due to missing \
-         permissions, or does not support this operation."
-    );
-    error(call, 100, Some(33), &text)
-}
-
-fn error(call: &Call, code: u32, subcode: Option<u32>, message: &str) -> Answer {
-    Error { subcode, ..Error::new(code, message) }.answer(call)
-}
-
-/// Graph's error envelope.
-struct Error<'a> {
-    status: u16,
-    code: u32,
-    subcode: Option<u32>,
-    message: &'a str,
-    title: Option<&'a str>,
-    is_transient: bool,
-}
-
-impl<'a> Error<'a> {
-    fn new(code: u32, message: &'a str) -> Error<'a> {
-        Error { status: 400, code, subcode: None, message, title: None, is_transient: false }
-    }
-
-    fn status(self, status: u16) -> Error<'a> {
-        Error { status, ..self }
-    }
-
-    fn transient(self) -> Error<'a> {
-        Error { is_transient: true, ..self }
-    }
-
-    fn titled(self, title: &'a str) -> Error<'a> {
-        Error { title: Some(title), ..self }
-    }
-
-    fn answer(self, call: &Call) -> Answer {
-        let mut error = json!({
-            "message": self.message,
-            "type": "OAuthException",
-            "is_transient": self.is_transient,
-            "code": self.code,
-            "fbtrace_id": trace(call),
-        });
-        if let Some(subcode) = self.subcode {
-            error["error_subcode"] = json!(subcode);
-        }
-        if let Some(title) = self.title {
-            error["error_user_title"] = json!(title);
-        }
-        traced(Answer::json(self.status, &json!({ "error": error })), call)
     }
 }
