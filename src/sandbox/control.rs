@@ -1,4 +1,9 @@
-//! Control: the calls that steer the sandbox: faults, settings, the feed, and the list of what was accepted.
+//! Control: the calls that steer the sandbox: faults, settings, feed, results.
+//!
+//! `POST /control/fault` takes one order or a list, such as
+//! `{"platform": "x", "kind": "accept_then_drop", "times": 2}` or
+//! `{"platform": "all", "kind": "reset", "probability": 0.1, "seed": 7}`; `kind` is one of `fault::Kind`, or
+//! `read_lag` (with `ms`) or `duplicate_filter` (with `on`).
 
 use std::collections::BTreeMap;
 use std::time::Duration;

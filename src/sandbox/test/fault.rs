@@ -1,5 +1,6 @@
 //! Fault: what each switch does to the wire and to the list of accepted posts.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -8,9 +9,15 @@ use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
+use crate::http::Timeouts;
+use crate::http::install_tls;
+use crate::http::platform_client;
 use crate::model::account::Platform;
+use crate::sandbox::Options;
+use crate::sandbox::Sandbox;
 use crate::sandbox::fault::Fault;
 use crate::sandbox::fault::Kind;
+use crate::sandbox::serve;
 use crate::sandbox::test::Seen;
 use crate::sandbox::test::World;
 use crate::sandbox::test::hello;
@@ -215,6 +222,40 @@ async fn a_lying_read_back_leaves_young_posts_out() {
     let page = world.get("/facebook/v26.0/100/published_posts").bearer_auth("t").send().await.unwrap();
     assert_eq!(Seen::read(page).await.json()["data"], json!([]));
     assert_eq!(x().await, 2);
+}
+
+#[tokio::test]
+async fn a_stalled_request_does_not_keep_the_sandbox_from_stopping() {
+    install_tls();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let sandbox = Sandbox::new(Options::at(&base, Arc::new(crate::clock::now)));
+    sandbox.arm(Fault::once(Platform::X, Kind::Stall));
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let server = tokio::spawn(serve(listener, sandbox.clone(), async { stopped.await.unwrap_or_default() }));
+    let timeouts = Timeouts { connect: Duration::from_secs(5), total: Duration::from_secs(20) };
+    let client = platform_client(timeouts).unwrap();
+    let request = client.post(format!("{base}/x/2/tweets")).bearer_auth("t").json(&json!({"text": "ก"}));
+    let stalled = tokio::spawn(request.send());
+    while sandbox.published().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    stop.send(()).unwrap();
+    tokio::time::timeout(Duration::from_secs(10), server).await.unwrap().unwrap().unwrap();
+    assert_eq!(stalled.await.unwrap().unwrap().status(), 503);
+}
+
+#[tokio::test]
+async fn under_another_server_a_drop_breaks_the_body_off() {
+    let sandbox = Sandbox::new(Options::at("http://sandbox.example", Arc::new(crate::clock::now)));
+    sandbox.arm(Fault::once(Platform::X, Kind::AcceptThenDrop));
+    let request = http::Request::post("/x/2/tweets")
+        .header("authorization", "Bearer t")
+        .body(axum::body::Body::from(r#"{"text":"ก"}"#))
+        .unwrap();
+    let response = tower::ServiceExt::oneshot(sandbox.router(), request).await.unwrap();
+    assert!(axum::body::to_bytes(response.into_body(), 1 << 10).await.is_err());
+    assert_eq!(sandbox.published().len(), 1);
 }
 
 #[tokio::test]

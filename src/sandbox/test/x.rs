@@ -24,7 +24,7 @@ async fn timeline(world: &World, query: &str) -> Seen {
 #[tokio::test]
 async fn a_post_answers_201_with_its_id_and_the_shown_text() {
     let world = world().await;
-    let seen = world.x("ข่าว <ด่วน> & แรง https://a.example/1?x=1&y=2").await;
+    let seen = world.x("ข่าว <ด่วน> & แรง https://a.example.com/1?x=1&y=2").await;
     assert_eq!(seen.status, 201);
     let data = seen.json()["data"].clone();
     assert!(data["id"].as_str().unwrap().parse::<u64>().unwrap() > 1 << 60);
@@ -34,7 +34,7 @@ async fn a_post_answers_201_with_its_id_and_the_shown_text() {
     let published = &world.sandbox.published()[0];
     assert_eq!(
         (published.account.as_str(), published.links[0].as_str()),
-        ("77", "https://a.example/1?x=1&y=2")
+        ("77", "https://a.example.com/1?x=1&y=2")
     );
 }
 
@@ -92,7 +92,7 @@ async fn a_text_may_weigh_280() {
     let seen = world.x(&"ก".repeat(281)).await;
     assert_eq!(seen.status, 403);
     assert!(seen.json()["detail"].as_str().unwrap().contains("needs to be a bit shorter"));
-    let link = format!("https://a.example/{}", "x".repeat(300));
+    let link = format!("https://a.example.com/{}", "x".repeat(300));
     assert_eq!(world.x(&format!("{} {link}", "ก".repeat(256))).await.status, 201);
     assert_eq!(world.x(&format!("{} {link}", "ก".repeat(257))).await.status, 403);
     assert_eq!(world.x(&"漢".repeat(141)).await.status, 403);
@@ -127,11 +127,11 @@ async fn a_recent_text_again_is_refused_even_once_deleted() {
 #[tokio::test]
 async fn read_back_shows_escaped_text_and_short_links() {
     let world = world().await;
-    world.x("ก & ข https://a.example/1").await;
+    world.x("ก & ข https://a.example.com/1").await;
     let body = timeline(&world, "max_results=5").await.json();
     let post = &body["data"][0];
     let url = &post["entities"]["urls"][0];
-    assert_eq!(url["expanded_url"], "https://a.example/1");
+    assert_eq!(url["expanded_url"], "https://a.example.com/1");
     let text: Vec<char> = post["text"].as_str().unwrap().chars().collect();
     let (start, end) = (url["start"].as_u64().unwrap(), url["end"].as_u64().unwrap());
     let short: String = text[usize::try_from(start).unwrap()..usize::try_from(end).unwrap()].iter().collect();

@@ -14,7 +14,6 @@ use chrono::Utc;
 use serde_json::Value;
 use serde_json::json;
 use unicode_normalization::UnicodeNormalization;
-use unicode_segmentation::UnicodeSegmentation;
 
 use crate::model::account::Platform;
 use crate::sandbox::Desk;
@@ -25,6 +24,7 @@ use crate::sandbox::call::number_of;
 use crate::sandbox::exchange::is_read;
 use crate::sandbox::fault::Kind;
 use crate::sandbox::fault::Scope;
+use crate::text::length;
 
 /// How long a text counts as recent for the duplicate filter. X publishes no number.
 const DUPLICATE_SPAN: Duration = Duration::hours(24);
@@ -313,52 +313,61 @@ fn windowed(answer: Answer, limit: u32, (remaining, ends): (u32, DateTime<Utc>))
         .with("x-rate-limit-reset", ends.timestamp())
 }
 
-/// Whether a text is within X's weighted 280; the one place that asks.
-///
-/// A link counts 23, a code point of the common scripts 1, any other grapheme cluster's code points 2 together
-/// when it is an emoji (twitter-text, config v3).
+/// Whether a text is within X's weighted 280.
 fn fits(text: &str) -> bool {
-    let text: String = text.nfc().collect();
-    let (mut length, mut rest) = (0, text.as_str());
-    while let Some((start, end)) = next_url(rest) {
-        length += weight(&rest[..start]) + 23;
+    let (mut weight, mut rest) = (0, text);
+    while let Some((start, end)) = next_local(rest) {
+        weight += length::weighted(&rest[..start]) + length::X_LINK;
         rest = &rest[end..];
     }
-    length + weight(rest) <= 280
+    weight + length::weighted(rest) <= length::X_MAX
 }
 
-fn weight(text: &str) -> usize {
-    let light =
-        |letter: char| matches!(u32::from(letter), 0..=4351 | 8192..=8205 | 8208..=8223 | 8242..=8247);
-    let of = |cluster: &str| {
-        let is_emoji = cluster.chars().any(|letter| matches!(u32::from(letter), 0x1f000..=0x1ffff | 0x20e3));
-        if is_emoji { 2 } else { cluster.chars().map(|letter| if light(letter) { 1 } else { 2 }).sum() }
-    };
-    text.graphemes(true).map(of).sum()
-}
-
-/// The text as X shows it, and its links: every URL becomes a t.co link, then `&`, `<` and `>` are escaped.
+/// The text as X shows it, and its links: every URL, bare domains too, becomes a t.co link, then `&`, `<` and
+/// `>` are escaped.
 fn wrap(text: &str, id: &str) -> (String, Vec<Link>) {
+    let text: String = text.nfc().collect();
     let mut shown = String::with_capacity(text.len());
     let mut links = Vec::new();
-    let mut rest = text;
-    while let Some((start, end)) = next_url(rest) {
-        shown.push_str(&escape(&rest[..start]));
-        let expanded = rest[start..end].to_owned();
-        let short = format!("https://t.co/{}", short_name(&format!("{id}/{}/{expanded}", links.len())));
-        let from = shown.chars().count();
+    let mut rest = text.as_str();
+    for url in urls(&text) {
+        let Some((before, after)) = rest.split_once(url.as_str()) else { continue };
+        shown.push_str(&escape(before));
+        let short = format!("https://t.co/{}", short_name(&format!("{id}/{}/{url}", links.len())));
+        let start = shown.chars().count();
         shown.push_str(&short);
-        links.push(Link { start: from, end: from + short.chars().count(), short, expanded });
-        rest = &rest[end..];
+        let expanded = if url.contains("://") { url } else { format!("http://{url}") };
+        links.push(Link { start, end: start + short.chars().count(), short, expanded });
+        rest = after;
     }
     shown.push_str(&escape(rest));
     (shown, links)
 }
 
-/// Where the next link with a scheme stands, without the punctuation that ends a sentence. X also wraps bare
-/// domains; the sandbox leaves those as they are.
-fn next_url(text: &str) -> Option<(usize, usize)> {
-    let start = ["https://", "http://"].iter().filter_map(|scheme| text.find(scheme)).min()?;
+/// The links of a text, in order.
+fn urls(text: &str) -> Vec<String> {
+    let (mut urls, mut rest) = (Vec::new(), text);
+    while let Some((start, end)) = next_local(rest) {
+        urls.extend(length::urls(&rest[..start]));
+        urls.push(rest[start..end].to_owned());
+        rest = &rest[end..];
+    }
+    urls.extend(length::urls(rest));
+    urls
+}
+
+/// Where the next link to this machine stands, without the punctuation that ends a sentence. X itself takes no
+/// address without a domain for a link; here such an address stands for a public site, so it counts as one.
+fn next_local(text: &str) -> Option<(usize, usize)> {
+    const LOCAL: [&str; 6] = [
+        "http://127.",
+        "https://127.",
+        "http://localhost",
+        "https://localhost",
+        "http://[::1]",
+        "https://[::1]",
+    ];
+    let start = LOCAL.iter().filter_map(|scheme| text.find(scheme)).min()?;
     let may_stand =
         |letter: char| letter.is_ascii_graphic() && !matches!(letter, '"' | '<' | '>' | '\\' | '^' | '`');
     let tail = &text[start..];
@@ -416,14 +425,26 @@ mod tests {
 
     #[test]
     fn links_become_short_ones_and_the_text_is_escaped() {
-        let (shown, links) = wrap("ก & ข <ค> https://a.example/ข่าว?x=1&y=2 (https://b.example/).", "1");
+        let (shown, links) = wrap("ก & ข <ค> https://a.example.com/x?x=1&y=2 (b.go.th).", "1");
         assert_eq!(links.len(), 2);
-        assert_eq!(links[0].expanded, "https://a.example/");
-        assert_eq!(links[1].expanded, "https://b.example/");
+        assert_eq!(links[0].expanded, "https://a.example.com/x?x=1&y=2");
+        assert_eq!(links[1].expanded, "http://b.go.th");
         assert!(shown.starts_with("ก &amp; ข &lt;ค&gt; https://t.co/"));
         let short: String = shown.chars().skip(links[1].start).take(links[1].end - links[1].start).collect();
         assert_eq!(short, links[1].short);
         assert_eq!(short.len(), 23);
+    }
+
+    #[test]
+    fn an_address_on_this_machine_counts_as_a_link() {
+        let url = format!("http://127.0.0.1:9000/news/{}/", "x".repeat(400));
+        let text = format!("a.go.th {} {url}.", "ก".repeat(230));
+        assert!(fits(&text));
+        let (_, links) = wrap(&text, "1");
+        assert_eq!(
+            links.iter().map(|link| link.expanded.as_str()).collect::<Vec<_>>(),
+            ["http://a.go.th", &url]
+        );
     }
 
     #[test]
