@@ -1,4 +1,6 @@
-//! Exchange: carries a request to a fake platform and its answer back, with the faults in between.
+//! Exchange: carries a request to a fake platform, and its answer back.
+//!
+//! Faults strike on the way: before the platform sees the request, or after it has accepted it.
 
 use std::time::Duration;
 

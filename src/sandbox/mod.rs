@@ -1,4 +1,4 @@
-//! Sandbox: fake Facebook, X and LINE over real HTTP, a sample feed, and what readers would see.
+//! Sandbox: plays Facebook, X, LINE and a news site over real HTTP.
 //!
 //! It behaves as the platform sheets say, errors included, and can be told to misbehave. It shares no wire
 //! types with `platform`: both are written from the documents, so that one checks the other.

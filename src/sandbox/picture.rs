@@ -1,4 +1,4 @@
-//! Picture: paints a small landscape for a sample article, always the same for the same seed.
+//! Picture: paints a small landscape, the same for the same seed.
 //!
 //! It is a PNG with 16 colours in uncompressed blocks: 170 KB, and no image library is needed to write it.
 //! Spec: <https://www.w3.org/TR/png-3/>, RFC 1950, RFC 1951.

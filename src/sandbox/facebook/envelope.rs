@@ -1,4 +1,4 @@
-//! Envelope: how the fake Graph API dresses an answer: trace headers, usage, and the error object.
+//! Envelope: dresses an answer as Graph does: headers, usage, error object.
 
 use serde_json::Value;
 use serde_json::json;

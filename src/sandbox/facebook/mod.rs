@@ -4,7 +4,7 @@
 //! idempotency key: a request repeated is a post repeated, unless it repeats the Page's last post.
 
 mod envelope;
-mod fields;
+mod field;
 mod read;
 
 use std::collections::HashMap;

@@ -1,4 +1,4 @@
-//! Read: what the fake Graph API shows: Pages, posts, comments, tokens, scraped links.
+//! Read: shows Pages, posts, comments, tokens and links as Graph does.
 //!
 //! Three habits of the real one are kept because they break naive readers: a list is ranked and not strictly by
 //! time, an empty page may still have a `next`, and a link's plain `url` is Facebook's wrapper.
@@ -22,7 +22,7 @@ use crate::sandbox::facebook::Post;
 use crate::sandbox::facebook::envelope::error;
 use crate::sandbox::facebook::envelope::not_found;
 use crate::sandbox::facebook::envelope::ok;
-use crate::sandbox::facebook::fields;
+use crate::sandbox::facebook::field;
 use crate::sandbox::facebook::is_user_token;
 use crate::sandbox::facebook::token;
 use crate::sandbox::facebook::versioned;
@@ -86,12 +86,11 @@ pub fn post(post: &Post) -> Value {
 
 /// One object, with the wanted fields.
 pub fn show(call: &Call, wanted: &str, object: &Value) -> Answer {
-    let chosen =
-        fields::parse(wanted).map_err(|reason| error(call, 2500, None, &reason)).and_then(|fields| {
-            fields::select(object, &fields).map_err(|name| {
-                error(call, 100, None, &format!("(#100) Tried accessing nonexisting field ({name})"))
-            })
-        });
+    let chosen = field::parse(wanted).map_err(|reason| error(call, 2500, None, &reason)).and_then(|fields| {
+        field::select(object, &fields).map_err(|name| {
+            error(call, 100, None, &format!("(#100) Tried accessing nonexisting field ({name})"))
+        })
+    });
     match chosen {
         Ok(chosen) => ok(call, &chosen),
         Err(refused) => refused,
@@ -203,7 +202,7 @@ fn list(facebook: &Facebook, call: &Call, page: &str, params: &Params, base: &st
     };
     let wanted = find(params, "fields").unwrap_or("created_time,message,id");
     let data = Value::Array(items.iter().map(|item| post(item)).collect());
-    let selected = fields::parse(wanted).and_then(|fields| fields::select(&data, &fields));
+    let selected = field::parse(wanted).and_then(|fields| field::select(&data, &fields));
     let data = match selected {
         Ok(data) => data,
         Err(name) => {

@@ -1,4 +1,4 @@
-//! Message: whether LINE would take the messages of a request, and what a reader sees of them.
+//! Message: tells whether LINE would take it, and what a reader sees.
 //!
 //! Two layers refuse in two shapes: the request layer says "The request body has N error(s)" and names paths like
 //! `messages[0].text`; the Flex layer says that message N is invalid and names paths like `/hero/url`.

@@ -1,4 +1,4 @@
-//! Schema: the Flex components as tables: which properties each has, and what they may hold.
+//! Schema: lists the Flex components, their properties and the rules.
 //!
 //! Source: line/line-openapi `messaging-api.yml` (1 July 2026) and the Flex reference's limits.
 

@@ -1,6 +1,6 @@
-//! Feed: the sample site's news as RSS 2.0 (as WordPress writes it), Atom and JSON Feed.
+//! Feed: writes the sample news as RSS 2.0, Atom and JSON Feed.
 //!
-//! Specs: <https://www.rssboard.org/rss-specification>, RFC 4287, <https://jsonfeed.org/version/1.1>.
+//! The RSS is shaped as WordPress shapes it. Specs: <https://www.rssboard.org/rss-specification>, RFC 4287, <https://jsonfeed.org/version/1.1>.
 
 use std::fmt::Write;
 

@@ -21,7 +21,7 @@ use crate::sandbox::call;
 /// The name the site goes by.
 pub const NAME: &str = "สายธารนิวส์";
 
-const SAMPLES: &str = include_str!("articles.toml");
+const SAMPLES: &str = include_str!("sample.toml");
 
 /// The first id of articles that callers add; the samples' ids lie below.
 const FIRST_ADDED_ID: u64 = 905_001;
@@ -262,7 +262,7 @@ impl Newsroom {
 
 #[expect(clippy::expect_used, reason = "the file is part of the program; a test reads it")]
 fn samples() -> Vec<Sample> {
-    toml::from_str::<Samples>(SAMPLES).expect("articles.toml is in order").article
+    toml::from_str::<Samples>(SAMPLES).expect("sample.toml is in order").article
 }
 
 /// HTML as it is; plain text with its lines as paragraphs.

@@ -1,4 +1,4 @@
-//! Site: the sample articles as web pages, with the chrome of a news site, and their pictures.
+//! Site: serves the sample articles as pages of a news site, and pictures.
 
 use askama::Template;
 use axum::Router;

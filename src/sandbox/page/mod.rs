@@ -1,4 +1,4 @@
-//! Page: what readers would see: the three timelines side by side, drawn from what was accepted.
+//! Page: draws the three timelines as readers would see them.
 //!
 //! No script, no style in the markup and no foreign address: its policy is `default-src 'self'`, so whatever a
 //! post says can't do more than be read. Pictures from elsewhere become a named blank.

@@ -1,4 +1,6 @@
-//! Test: the sandbox from outside, over real HTTP on a port of its own, with a clock turned by hand.
+//! Test: meets the sandbox from outside, over real HTTP.
+//!
+//! Every test has a port of its own and a clock turned by hand.
 
 mod facebook;
 mod fault;

@@ -1,4 +1,4 @@
-//! Read: what the fake X shows: the user, posts by id, a user's posts newest first.
+//! Read: shows the user, posts by id, and a user's posts newest first.
 
 use chrono::DateTime;
 use chrono::Duration;

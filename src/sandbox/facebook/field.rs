@@ -1,4 +1,4 @@
-//! Fields: Graph's `fields=id,attachments{url,target{id}}`, read and applied.
+//! Field: reads `fields=id,attachments{url,target{id}}` and applies it.
 
 use serde_json::Map;
 use serde_json::Value;
