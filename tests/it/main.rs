@@ -2,3 +2,5 @@
 
 mod config;
 mod tidy;
+mod cluster;
+mod postgres;
