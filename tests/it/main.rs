@@ -5,3 +5,5 @@
 
 mod config;
 mod tidy;
+mod cluster;
+mod postgres;
