@@ -17,6 +17,10 @@ pub mod chrome;
 pub mod lead;
 pub mod extract;
 pub mod address;
+pub mod keyword;
 pub mod length;
+pub mod html;
+pub mod plain;
+pub mod date;
 #[cfg(test)]
 mod vectors;
