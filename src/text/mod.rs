@@ -13,6 +13,14 @@ pub mod span;
 pub mod reading;
 pub mod cut;
 pub mod sentence;
+pub mod chrome;
+pub mod lead;
 pub mod extract;
+pub mod address;
+pub mod keyword;
+pub mod length;
+pub mod html;
+pub mod plain;
+pub mod date;
 #[cfg(test)]
 mod vectors;
