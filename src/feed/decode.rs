@@ -1,4 +1,4 @@
-//! Decode: turns a document's bytes into text, whatever it says of its encoding.
+//! Decode: turns bytes into text, whatever they say of their encoding.
 //!
 //! Thai sites declare windows-874 over UTF-8 bytes, and the reverse. Valid UTF-8 with Thai in it is never
 //! anything else by chance, so the bytes are believed first, then the BOM, the HTTP charset, the document's

@@ -1,4 +1,4 @@
-//! Image: chooses an article's picture among all the places where feeds put one.
+//! Image: chooses an article's picture among all that a feed names.
 //!
 //! The order is feeds.md section 2: media:content (the widest), media:thumbnail, enclosure, the item's own
 //! image, the first real picture of its HTML. WordPress itself emits none of them but the last.

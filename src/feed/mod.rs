@@ -1,7 +1,18 @@
 //! Feed: reads what sources publish; the only place that knows feed formats.
+//!
+//! Bytes are decoded ([`decode`]), taken apart ([`xml`], [`repair`]), understood by format ([`rss`], [`atom`],
+//! [`json`]) and finished alike ([`draft`], [`date`], [`image`]); [`parse`] ties it together. Article pages
+//! go through [`page`].
 
+pub mod parse;
 pub mod decode;
 pub mod xml;
 pub mod repair;
+pub mod rss;
+pub mod atom;
+pub mod json;
+pub mod draft;
 pub mod date;
 pub mod image;
+pub mod page;
+pub mod depth;

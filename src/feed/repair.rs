@@ -1,9 +1,10 @@
-//! Repair: makes a broken XML feed readable, or saves the articles that are whole.
+//! Repair: makes a broken XML feed readable, or saves what is whole.
 //!
 //! The order is stack.md's: read as XML says; if that fails, mend and read leniently; if that fails too,
 //! read each complete `<item>` or `<entry>` by itself, so that one broken article never costs the others.
 
-/// Escapes each `<` that can't begin markup ("ราคา < 100 บาท"), outside CDATA and comments.
+/// Escapes each `<` that can't begin markup ("ราคา < 100 บาท"), outside CDATA and comments; takes away the
+/// beginnings of CDATA and comments that never end, and a last tag that doesn't.
 ///
 /// A bare `&`, elements left open and forbidden characters need no mending: the lenient reader bears them.
 pub fn mend(text: &str) -> String {
@@ -12,11 +13,25 @@ pub fn mend(text: &str) -> String {
     let mut at = 0;
     while let Some(angle) = text[at..].find('<').map(|found| at + found) {
         out.push_str(&text[at..angle]);
-        at = verbatim.end(angle).unwrap_or(angle + 1);
+        let end = verbatim.end(angle);
+        let unended = Verbatim::KINDS.iter().find(|(begin, _)| text[angle..].starts_with(begin));
         let markup = text[angle + 1..].starts_with(|c: char| c.is_ascii_alphabetic() || "/!?_".contains(c));
-        out.push_str(if markup { &text[angle..at] } else { "&lt;" });
+        at = match (end, unended) {
+            (None, Some((begin, _))) => angle + begin.len(),
+            (end, _) => end.unwrap_or(angle + 1),
+        };
+        out.push_str(match (end, unended) {
+            (None, Some(_)) => "",
+            _ if markup => &text[angle..at],
+            _ => "&lt;",
+        });
     }
     out.push_str(&text[at..]);
+    // A tag that never ends would cost all that stands before it.
+    match out.rfind('<') {
+        Some(angle) if !out[angle..].contains('>') => out.truncate(angle),
+        _ => {}
+    }
     out
 }
 
@@ -76,12 +91,14 @@ impl<'a> Verbatim<'a> {
         Self { text, last: Self::KINDS.map(|(_, end)| text.rfind(end)) }
     }
 
-    /// The end of the section that begins at `at`; `None` if none begins there, or if it never ends.
+    /// The end of the section that begins at `at`; `None` if none begins there, or if it never ends. One that begins
+    /// again before its end was never closed either: the end is another's.
     fn end(&self, at: usize) -> Option<usize> {
         let kinds = Self::KINDS.iter().zip(self.last);
         kinds.filter(|(_, last)| last.is_some_and(|last| at < last)).find_map(|((begin, end), _)| {
             let inside = self.text[at..].strip_prefix(begin)?;
-            Some(at + begin.len() + inside.find(end)? + end.len())
+            let before_next = &inside[..inside.find(begin).unwrap_or(inside.len())];
+            Some(at + begin.len() + before_next.find(end)? + end.len())
         })
     }
 }
@@ -98,6 +115,14 @@ mod tests {
         assert_eq!(mend("<![CDATA[1 < 2]]><!-- < -->"), "<![CDATA[1 < 2]]><!-- < -->");
         assert_eq!(mend("<"), "&lt;");
         assert_eq!(mend("ก<ข"), "ก&lt;ข");
+    }
+
+    #[test]
+    fn what_never_ends_is_taken_away() {
+        assert_eq!(mend("<a><![CDATA[x</a>"), "<a>x</a>");
+        assert_eq!(mend("<a><![CDATA[x</a><b><![CDATA[y]]></b>"), "<a>x</a><b><![CDATA[y]]></b>");
+        assert_eq!(mend("<a><!-- x</a>"), "<a> x</a>");
+        assert_eq!(mend("<a>x</a><b c='"), "<a>x</a>");
     }
 
     #[track_caller]
@@ -119,7 +144,24 @@ mod tests {
     fn cdata_hides_a_block_end_but_not_for_ever() {
         let whole = "<item><![CDATA[ </item> ]]></item>";
         check(whole, &[whole]);
+        check(
+            "<item><![CDATA[ a</item><item><![CDATA[2]]></item>",
+            &["<item><![CDATA[ a</item>", "<item><![CDATA[2]]></item>"],
+        );
         check("<item><![CDATA[ a</item><item>2</item>", &["<item><![CDATA[ a</item>", "<item>2</item>"]);
+    }
+
+    #[test]
+    fn hostile_wrecks_take_linear_time() {
+        let begun = std::time::Instant::now();
+        for piece in
+            ["<![CDATA[", "<!--", "<item ", "<item>", "<item></item", "<", "<item><![CDATA[</item>", "]]>"]
+        {
+            let text = format!("{}]]>-->", piece.repeat((1 << 19) / piece.len()));
+            blocks(&mend(&text));
+            blocks(&text);
+        }
+        assert!(begun.elapsed().as_secs() < 10, "it took {:?}", begun.elapsed());
     }
 
     proptest! {

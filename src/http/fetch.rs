@@ -1,4 +1,4 @@
-//! Fetch: gets one document over HTTP, by the rules of reliability.md section 5.
+//! Fetch: gets one document, by the rules of reliability.md section 5.
 //!
 //! Redirects are followed by hand, because each hop passes the guard, and conditions are sent back byte
 //! for byte: a date of our own making would earn a 304 for ever (feeds.md, section 5).

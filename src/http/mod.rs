@@ -1,4 +1,4 @@
-//! HTTP: the only place that makes clients, with their caps, guard and redirects.
+//! HTTP: makes every client, with its caps, guard and redirect rules.
 //!
 //! Two kinds of address exist: those the operator wrote (trusted: platform APIs, a source's own URL)
 //! and those found in feeds, pages, redirects and hooks (checked by [`guard`] wherever they are used).

@@ -1,4 +1,4 @@
-//! Article: one story, known by a set of aliases, with versions by content hash.
+//! Article: is one story, known by aliases, with versions by content hash.
 //!
 //! A wrong "new" posts a story twice on three channels, so every name an article is known by counts: guids that
 //! flip between http and https, slugs that change, feeds that differ (feeds.md, section 7).
@@ -65,10 +65,9 @@ pub fn aliases(source: &str, entry: &Entry) -> Vec<String> {
             add(format!("link:{link}"));
         }
     }
-    if let Some(guid) = entry.guid.as_deref().map(str::trim).filter(|guid| !guid.is_empty()) {
-        if canonical_link(guid).is_none() {
-            add(format!("guid:{source}:{guid}"));
-        }
+    let guid = entry.guid.as_deref().map(str::trim).filter(|guid| !guid.is_empty());
+    if let Some(guid) = guid.filter(|guid| canonical_link(guid).is_none()) {
+        add(format!("guid:{source}:{guid}"));
     }
     let Content { title, text, .. } = &entry.content;
     if aliases.is_empty() && !(title.is_empty() && text.is_empty()) {
