@@ -4,3 +4,4 @@ mod config;
 mod tidy;
 mod cluster;
 mod postgres;
+mod browser;
