@@ -1,5 +1,6 @@
-//! songkhao (ส่งข่าว): watches a newsroom's feeds and posts every new article to Facebook Pages,
-//! X and LINE, exactly once, in good Thai. ARCHITECTURE.md is the map; the order here is the order of layers.
+//! songkhao (ส่งข่าว): watches a newsroom's feeds and posts what is new.
+//!
+//! To Facebook Pages, X and LINE, exactly once, in good Thai. ARCHITECTURE.md is the map; the order here is the order of layers.
 
 pub mod text;
 pub mod clock;

@@ -1,3 +1,1 @@
-//! cli
-
-pub mod text;
+//! Command line: what a person types, and what it prints.

@@ -7,9 +7,11 @@ use std::io::BufRead;
 use std::io::Write;
 
 use anyhow::Context;
+use serde::Deserialize;
 use serde::Serialize;
 
 use crate::text::cut;
+use crate::text::extract;
 use crate::text::sentence;
 use crate::text::words;
 
@@ -26,6 +28,15 @@ pub fn sentences(input: impl BufRead, mut output: impl Write) -> anyhow::Result<
     each_line(input, |line| write_json(&mut output, &sentence::sentences(line)))
 }
 
+/// `songkhao text summary`: for each `{id, title, body}` a `{id, summary}` of at most `max` code points.
+pub fn summary(input: impl BufRead, mut output: impl Write, max: usize) -> anyhow::Result<()> {
+    each_line(input, |line| {
+        let story: Story = serde_json::from_str(line).context(WANTS_STORY)?;
+        let summary = extract::summary(&story.title, &story.body, max);
+        write_json(&mut output, &Summarised { id: story.id, summary })
+    })
+}
+
 /// `songkhao text cut`: for each JSON string its longest good prefix of at most `max` code points.
 pub fn cut(input: impl BufRead, mut output: impl Write, max: usize, ellipsis: bool) -> anyhow::Result<()> {
     each_line(input, |line| {
@@ -37,6 +48,22 @@ pub fn cut(input: impl BufRead, mut output: impl Write, max: usize, ellipsis: bo
     })
 }
 
+#[derive(Deserialize)]
+struct Story {
+    /// Given back as it came, whatever it is.
+    id: serde_json::Value,
+    #[serde(default)]
+    title: String,
+    body: String,
+}
+
+#[derive(Serialize)]
+struct Summarised {
+    id: serde_json::Value,
+    summary: String,
+}
+
+const WANTS_STORY: &str = "want one JSON object a line: {\"id\": …, \"title\": \"…\", \"body\": \"…\"}";
 const WANTS_STRING: &str = "want one JSON string a line, such as \"ข่าวด่วน\"";
 
 fn each_line(input: impl BufRead, mut act: impl FnMut(&str) -> anyhow::Result<()>) -> anyhow::Result<()> {

@@ -134,7 +134,7 @@ section! {
         /// Where the API is; may carry a path.
         base_url: Url = "https://graph.facebook.com",
         /// The least time between two posts; breaking news ignores it.
-        min_gap: Duration = "90s" where Rule::Between("0s", "24h"),
+        min_gap: Duration = "90s" where Rule::Between("0s", "7d"),
         /// Look, before publishing, whether an editor has posted the same link by hand; then ours is left out.
         already_there: bool = true,
     }
@@ -153,7 +153,7 @@ section! {
         /// Where the API is; may carry a path.
         base_url: Url = "https://api.x.com",
         /// The least time between two posts; breaking news ignores it.
-        min_gap: Duration = "30s" where Rule::Between("0s", "24h"),
+        min_gap: Duration = "30s" where Rule::Between("0s", "7d"),
         /// Look, before publishing, whether an editor has posted the same link by hand. Every look costs X credit.
         already_there: bool = false,
     }
@@ -193,7 +193,7 @@ section! {
         /// Where the API is; may carry a path.
         base_url: Url = "https://api.line.me",
         /// The least time between two posts; breaking news ignores it.
-        min_gap: Duration = "0s" where Rule::Between("0s", "24h"),
+        min_gap: Duration = "0s" where Rule::Between("0s", "7d"),
         /// Stretches of the day in which messages arrive without a sound, such as ["22:00-07:00"].
         silent_hours: QuietHours = [],
     }

@@ -1,4 +1,4 @@
-//! Check: judges what no single key can tell: names that clash or lead nowhere, settings at odds with each other.
+//! Check: judges what no single key can tell, such as names that lead nowhere.
 //!
 //! It looks at the parsed file, not at what was read from it, so that a fault inside a source doesn't also make the
 //! routes that name it wrong.
@@ -11,6 +11,8 @@ use toml::de::{DeTable, DeValue};
 
 use crate::config::reader::Reader;
 use crate::config::reader::Table;
+use crate::config::reader::entry_path;
+use crate::config::reader::shown;
 use crate::config::reader::suggestion;
 use crate::config::schema::Section;
 use crate::config::service::Delivery;
@@ -38,9 +40,7 @@ fn tables<'v>(root: &'v DeTable<'v>, section: &str) -> Vec<(String, &'v DeTable<
     tables
         .filter_map(|(index, item)| {
             let table = item.get_ref().as_table()?;
-            let name = table.get("name").and_then(|name| name.get_ref().as_str());
-            let path = name.map_or_else(|| format!("{section}[{index}]"), |name| format!("{section}.{name}"));
-            Some((path, table))
+            Some((entry_path(section, index, item.get_ref()), table))
         })
         .collect()
 }
@@ -58,7 +58,7 @@ fn names<'v>(
             continue;
         };
         if known.insert(name, table).is_some() {
-            let text = format!("another {section} is called {name:?} already; names must differ");
+            let text = format!("another {section} is called {} already; names must differ", shown(name));
             reader.fault(span.start, &format!("{path}.name"), text);
         }
     }
@@ -87,9 +87,9 @@ fn references(
                 true => format!("add a [[{section}]] of that name"),
                 false => suggestion(name, &names),
             };
-            reader.fault(offset, &path, format!("no {section} is called {name:?}; {hint}"));
+            reader.fault(offset, &path, format!("no {section} is called {}; {hint}", shown(name)));
         } else if seen.contains(&name) {
-            reader.fault(offset, &path, format!("{name:?} stands here twice; take one out"));
+            reader.fault(offset, &path, format!("{} stands here twice; take one out", shown(name)));
         }
         seen.push(name);
     }
@@ -103,9 +103,10 @@ fn one_x_account(reader: &mut Reader<'_>, route: &Table<'_>, accounts: &BTreeMap
     let mut on_x = items.into_iter().filter(|(name, _)| on_x(name));
     let Some((first, _)) = on_x.next() else { return };
     if let Some((second, offset)) = on_x.find(|(name, _)| *name != first) {
+        let (first, second) = (shown(first), shown(second));
         let text = format!(
-            "{first:?} and {second:?} are both on X, which suspends accounts for the same post on several profiles; \
-             give {second:?} a route with articles of its own"
+            "{first} and {second} are both on X, which suspends accounts for the same post on several profiles; \
+             give {second} a route with articles of its own"
         );
         reader.fault(offset, &route.path_to("accounts"), text);
     }
@@ -116,7 +117,7 @@ fn digest_has_a_schedule(reader: &mut Reader<'_>, route: &Table<'_>) {
     let size =
         route.keys.get("digest").and_then(|size| size.get_ref().as_integer()).map(|size| size.as_str());
     let now = route.text("when").map_or(!route.keys.contains_key("when"), |when| when == "now");
-    if now && size.is_some_and(|size| size.trim_matches('0') != "") {
+    if now && size.is_some_and(|size| !size.trim_matches('0').is_empty()) {
         let text = "a digest needs times to gather for; give `when` a cron line or slots";
         reader.fault(route.offset_of("digest"), &route.path_to("digest"), text);
     }

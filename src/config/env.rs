@@ -1,4 +1,4 @@
-//! Env: what a configuration may ask its surroundings, as a parameter, so that tests need no real process.
+//! Env: what a configuration asks its surroundings; a parameter, for tests.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

@@ -44,8 +44,7 @@ impl std::error::Error for Faults {}
 
 impl Faults {
     /// The one fault of a file that can't be read at all.
-    pub(super) fn unreadable(file: &str, reason: &str) -> Faults {
-        let text = format!("can't be read: {reason}; name the file with --config");
+    pub(super) fn unreadable(file: &str, text: String) -> Faults {
         Faults(vec![Fault { file: file.to_owned(), line: 1, column: 1, key: "file".to_owned(), text }])
     }
 

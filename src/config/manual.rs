@@ -1,6 +1,6 @@
-//! Manual: writes `config.toml.example` and `docs/configuration.md` from the schema.
+//! Manual: writes config.toml.example and docs/configuration.md.
 //!
-//! Tests in `tests/it/config.rs` keep both files current; `UPDATE_EXAMPLE=1 cargo test config` rewrites them.
+//! Both come from the schema. Tests in `tests/it/config.rs` keep both files current; `UPDATE_EXAMPLE=1 cargo test config` rewrites them.
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};

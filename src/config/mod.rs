@@ -1,10 +1,11 @@
-//! Config: what the operator writes in `config.toml`, checked whole before anything starts.
+//! Config: what the operator writes in `config.toml`, checked whole.
 //!
-//! Every fault is told at once, as `FILE:LINE:COL: KEY: text` (see [`fault::Fault`] for KEY), and none shows a
+//! Nothing starts with a fault in it. Every one is told at once, as `FILE:LINE:COL: KEY: text` (see [`fault::Fault`] for KEY), and none shows a
 //! secret. The keys, their defaults and their meaning are declared with the structs; see [`schema`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use chrono_tz::Tz;
@@ -103,12 +104,12 @@ impl Config {
         }
         for source in &self.sources {
             if !self.routes.iter().any(|route| route.sources.contains(&source.name)) {
-                remarks.push(format!("source {:?} is in no route, so its articles go nowhere", source.name));
+                remarks.push(format!("source {} is in no route, so its articles go nowhere", source.name));
             }
         }
         for account in &self.accounts {
             if !self.routes.iter().any(|route| route.accounts.contains(&account.name)) {
-                remarks.push(format!("account {:?} is in no route, so no articles reach it", account.name));
+                remarks.push(format!("account {} is in no route, so no articles reach it", account.name));
             }
         }
         remarks
@@ -134,7 +135,14 @@ pub fn difference(old: &Config, new: &Config) -> Vec<String> {
 /// All faults of the file, in its order.
 pub fn load(path: &Path, env: &dyn Env) -> Result<Config, Faults> {
     let name = path.display().to_string();
-    let text = fs::read_to_string(path).map_err(|error| Faults::unreadable(&name, &error.to_string()))?;
+    let text = fs::read_to_string(path).map_err(|error| {
+        let cure = match error.kind() {
+            ErrorKind::NotFound => "; copy config.toml.example there, or name another file with --config",
+            ErrorKind::InvalidData => "; save it as UTF-8",
+            _ => "",
+        };
+        Faults::unreadable(&name, format!("can't be read: {}{cure}", error.kind()))
+    })?;
     parse(&name, &text, env)
 }
 
@@ -155,6 +163,9 @@ pub fn parse(file_name: &str, text: &str, env: &dyn Env) -> Result<Config, Fault
     match (reader.finish()?, config) {
         (settings, Some(config)) => Ok(Config { settings, ..config }),
         // Whoever answers `None` has told a fault, so `finish` was an error; and if not, no half-read file starts.
-        (_, None) => Err(Faults::unreadable(file_name, "a value was refused without a reason")),
+        (_, None) => Err(Faults::unreadable(
+            file_name,
+            "a value was refused without a reason; please report this".to_owned(),
+        )),
     }
 }

@@ -1,4 +1,4 @@
-//! Reader: walks a parsed file against the schema and collects every fault on the way.
+//! Reader: walks a file along the schema and collects every fault.
 
 use std::collections::BTreeMap;
 
@@ -15,6 +15,7 @@ use crate::config::schema::Key;
 use crate::config::schema::Rule;
 use crate::config::schema::Section;
 use crate::config::schema::Value;
+use crate::config::value::is_name;
 
 /// What goes through the whole reading: the surroundings, and what was found so far.
 pub struct Reader<'a> {
@@ -113,8 +114,9 @@ impl<'a> Reader<'a> {
             Form::Plain(words) => words,
             Form::Table(_) | Form::Tables(_) => "a table".to_owned(),
         };
-        let sample = key.sample.map_or(String::new(), |sample| format!(": {} = {sample}", key.name));
-        self.fault(table.offset, &table.path_to(key.name), format!("is missing; give {wanted}{sample}"));
+        let cure =
+            key.sample.map_or(format!("give {wanted}"), |sample| format!("write {} = {sample}", key.name));
+        self.fault(table.offset, &table.path_to(key.name), format!("is missing; {cure}"));
     }
 
     /// Notes what a hidden value is to be shown as.
@@ -214,7 +216,7 @@ pub fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<(&'k str, usize)> {
 /// A phrase naming the nearest of `known`, or all of them when none is near.
 pub fn suggestion(word: &str, known: &[&str]) -> String {
     match nearest(word, known) {
-        Some((nearest, distance)) if is_near(word, distance) => format!("did you mean {nearest:?}?"),
+        Some((nearest, distance)) if is_near(word, distance) => format!("did you mean {}?", quote(nearest)),
         _ => format!("there are {}", known.join(", ")),
     }
 }
@@ -243,10 +245,19 @@ fn distance(a: &str, b: &str) -> usize {
     rows[a.len()][b.len()]
 }
 
+/// The path of an entry of a list: by its name, or by its place where it has no usable one.
+pub fn entry_path(list: &str, index: usize, entry: &DeValue<'_>) -> String {
+    let name = entry.get("name").and_then(|name| name.get_ref().as_str());
+    match name.filter(|name| is_name(name)) {
+        Some(name) => format!("{list}.{name}"),
+        None => format!("{list}[{index}]"),
+    }
+}
+
 /// The value in TOML, on one line, without comments.
 pub fn render(value: &DeValue<'_>) -> String {
     match value {
-        DeValue::String(text) => format!("{text:?}"),
+        DeValue::String(text) => quote(text),
         DeValue::Integer(number) => number.to_string(),
         DeValue::Float(number) => number.to_string(),
         DeValue::Boolean(truth) => truth.to_string(),
@@ -265,7 +276,26 @@ pub fn render(value: &DeValue<'_>) -> String {
     }
 }
 
-/// A text shown in a fault: short enough for a line.
+/// The text between quotation marks, on one line. Unlike Rust's own escapes, these leave Thai vowels and tones alone.
+pub fn quote(text: &str) -> String {
+    let mut out = String::from('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            _ if c.is_control() => out.extend(c.escape_default()),
+            _ => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+/// A text quoted in a fault, cut to what fits on a line.
+pub fn shown(text: &str) -> String {
+    quote(&clip(text))
+}
+
+/// A text cut to what fits on a line.
 pub fn clip(text: &str) -> String {
     const LONGEST: usize = 60;
     match text.char_indices().nth(LONGEST) {
@@ -290,6 +320,12 @@ mod tests {
             assert_eq!(distance(a, b), expected, "{a} {b}");
             assert_eq!(distance(b, a), expected, "{b} {a}");
         }
+    }
+
+    #[test]
+    fn thai_is_shown_as_it_is_written() {
+        assert_eq!(quote("ข่าว\t\"เด่น\""), "\"ข่าว\\t\\\"เด่น\\\"\"");
+        assert_eq!(clip(&"ก".repeat(100)).chars().count(), 61);
     }
 
     #[test]

@@ -24,12 +24,12 @@ section! {
         /// When to post: "now", { cron = "0 7,12,18 * * *" } (as in crontab, 0 and 7 are Sunday, in `timezone`) or
         /// { slots = ["07:30", "12:00"] }.
         when: When = "now",
-        /// "breaking" goes first and ignores `settle`, `min_gap` and quiet hours; "normal".
+        /// "normal", or "breaking": goes first and ignores `settle`, `min_gap` and quiet hours.
         lane: Lane = "normal",
-        /// Who looks before it goes out: "guard" (a person, when a rule finds something), "always" (a person), "never".
+        /// When a person looks first: "guard" (if a rule finds something), "always" or "never".
         review: Review = "guard",
         /// How long after its due time a post may still go out.
-        good_for: Duration = "6h" where Rule::Between("1s", "365d"),
+        good_for: Duration = "6h" where Rule::Between("1s", "36500d"),
         /// What happens to times missed while songkhao was down: "skip" them, post "once" for all, or "catch_up".
         misfire: Misfire = "once",
         /// Up to so many articles in one post (on LINE a carousel), the newest since the last one; 0: one post each.

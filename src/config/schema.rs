@@ -1,6 +1,6 @@
-//! Schema: the keys of the configuration: name, type, default and meaning, each written once.
+//! Schema: declares each key once: name, type, default and meaning.
 //!
-//! [`section!`] declares a struct together with its keys. From this one place come the struct and its documentation,
+//! `section!` declares a struct together with its keys. From this one place come the struct and its documentation,
 //! the reading and checking of a file, `config.toml.example` and `docs/configuration.md`.
 
 use crate::config::reader::At;
@@ -85,7 +85,7 @@ pub trait Value: Sized {
     }
 }
 
-/// A struct declared by [`section!`].
+/// A struct declared by `section!`.
 pub trait Section: Sized {
     /// What the section is for, as in [`Key::doc`].
     const DOC: &'static [&'static str];

@@ -1,6 +1,6 @@
-//! Secret: finds what the file only points to: in a variable, a file or a systemd credential.
+//! Secret: finds what the file only points to.
 //!
-//! A literal secret is refused. No fault shows a value; even a variable's name is shown only if it looks like one,
+//! That is a variable, a file or a systemd credential; a literal secret is refused. No fault shows a value; even a variable's name is shown only if it looks like one,
 //! for people do paste the token there.
 
 use std::fs;
@@ -11,6 +11,7 @@ use secrecy::SecretSlice;
 use crate::config::reader::At;
 use crate::config::reader::Reader;
 use crate::config::reader::Table;
+use crate::config::reader::quote;
 use crate::config::schema::Form;
 use crate::config::schema::Rule;
 use crate::config::schema::Section;
@@ -156,7 +157,9 @@ fn file(path: &Path, kind: FileKind) -> Result<Vec<u8>, String> {
     let shown = match (kind, path.to_str()) {
         (FileKind::Credential, _) => "the credential".to_owned(),
         // A token pasted here has neither dot nor slash, or is far longer than a path.
-        (_, Some(text)) if text.contains(['/', '.']) && text.len() <= 100 => format!("the file {text:?}"),
+        (_, Some(text)) if text.contains(['/', '.']) && text.len() <= 100 => {
+            format!("the file {}", quote(text))
+        }
         _ => "the file named here".to_owned(),
     };
     let failed = |error: std::io::Error| format!("{shown} can't be read: {}", error.kind());

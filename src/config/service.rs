@@ -1,4 +1,4 @@
-//! Service: the settings of the daemon itself: node, database, network, web, delivery, style, keys.
+//! Service: the daemon itself: node, database, web, delivery, style, keys.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use url::Url;
 use crate::config::reader::At;
 use crate::config::reader::Reader;
 use crate::config::reader::Table;
+use crate::config::reader::quote;
 use crate::config::schema::Choice;
 use crate::config::schema::Form;
 use crate::config::schema::Key;
@@ -79,6 +80,18 @@ impl DatabaseUrl {
         self.0.expose_secret()
     }
 
+    /// The address as it may be shown: of PostgreSQL only host and database, and whether the rest changed.
+    pub fn shown(&self) -> String {
+        let fingerprint = secret::shown(self.expose().as_bytes());
+        match Url::parse(self.expose()) {
+            _ if self.expose().starts_with("sqlite:") => quote(self.expose()),
+            Ok(url) => {
+                format!("postgres://{}{} ({fingerprint})", url.host_str().unwrap_or_default(), url.path())
+            }
+            Err(_) => fingerprint,
+        }
+    }
+
     /// The file of an SQLite database; `None` for PostgreSQL and for a database in memory.
     pub fn sqlite_path(&self) -> Option<&Path> {
         let path = self.expose().strip_prefix("sqlite:")?;
@@ -96,19 +109,21 @@ impl Value for DatabaseUrl {
     }
 
     fn read(reader: &mut Reader<'_>, at: &At<'_>) -> Option<DatabaseUrl> {
-        let (place, url) = match (reader.env.var(DATABASE_VARIABLE), at.value.get_ref()) {
-            (Some(url), _) => (DATABASE_VARIABLE, url.into_string().unwrap_or_default()),
-            (None, DeValue::String(url)) => ("the address", url.clone().into_owned()),
-            (None, DeValue::Table(_)) => {
-                ("the address", SecretString::read(reader, at)?.expose_secret().to_owned())
-            }
-            (None, _) => return reader.mismatch(at, "an address such as \"sqlite:songkhao.db\""),
-        };
+        let (place, url) =
+            match (reader.env.var(DATABASE_VARIABLE).filter(|url| !url.is_empty()), at.value.get_ref()) {
+                (Some(url), _) => (DATABASE_VARIABLE, url.into_string().unwrap_or_default()),
+                (None, DeValue::String(url)) => ("the address", url.clone().into_owned()),
+                (None, DeValue::Table(_)) => {
+                    ("the address", SecretString::read(reader, at)?.expose_secret().to_owned())
+                }
+                (None, _) => return reader.mismatch(at, "an address such as \"sqlite:songkhao.db\""),
+            };
         let scheme = url.split_once(':').map(|(scheme, rest)| (scheme, !rest.is_empty()));
         match scheme {
             Some(("sqlite" | "postgres" | "postgresql", true)) => {
-                reader.note(&at.path, secret::shown(url.as_bytes()));
-                Some(DatabaseUrl(url.into()))
+                let url = DatabaseUrl(url.into());
+                reader.note(&at.path, url.shown());
+                Some(url)
             }
             _ => reader.wrong(
                 at,
@@ -145,11 +160,11 @@ section! {
         /// How long a connection may take to stand.
         connect_timeout: Duration = "5s" where Rule::Between("1s", "5m"),
         /// How long a whole request may take.
-        timeout: Duration = "45s" where Rule::Between("1s", "10m"),
+        timeout: Duration = "45s" where Rule::Between("1s", "1h"),
         /// How long a node may work on a delivery before another may think it dead; longer than `timeout`.
-        lease: Duration = "2m" where Rule::Between("1s", "1h"),
+        lease: Duration = "2m" where Rule::Between("1s", "24h"),
         /// How long an unconfirmed delivery waits before the platform is asked whether it is there.
-        confirm_after: Duration = "90s" where Rule::Between("0s", "1h"),
+        confirm_after: Duration = "90s" where Rule::Between("0s", "24h"),
         /// The first pause after a failure; it doubles with each further one.
         retry_base: Duration = "2s" where Rule::Between("0s", "1h"),
         /// The longest pause between two tries.

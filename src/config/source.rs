@@ -22,13 +22,13 @@ section! {
         /// Its address.
         url: Url => "https://www.innnews.co.th/feed/",
         /// How often to look; "auto" adapts to the newsroom's rhythm. Errors slow it down after the third in a row.
-        poll: Poll = "2m" where Rule::Between("1s", "24h"),
+        poll: Poll = "2m" where Rule::Between("1s", "7d"),
         /// An article is posted once it stayed unchanged for so long (or after five times that); "0s": at first sight.
-        settle: Duration = "90s" where Rule::Between("0s", "24h"),
+        settle: Duration = "90s" where Rule::Between("0s", "7d"),
         /// Articles published longer ago are not news and not posted.
-        max_age: Duration = "24h" where Rule::Between("1m", "3650d"),
+        max_age: Duration = "24h" where Rule::Between("1s", "36500d"),
         /// How many articles of the first look are posted; the others are recorded as seen.
-        backfill: u32 = 0 where Rule::Between("0", "1000"),
+        backfill: u32 = 0 where Rule::Between("0", "10000"),
         /// More new articles than this in one look go to review, with an alert; 0: off.
         flood_limit: u32 = 10 where Rule::Between("0", "10000"),
         /// The same story under a new identity: "review" asks a person, "off" posts it.

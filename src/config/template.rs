@@ -1,4 +1,6 @@
-//! Template: the wording of a route's posts, per platform; checked here, compiled and filled by `pipeline`.
+//! Template: words the posts of a route, per platform.
+//!
+//! Only the syntax is checked here; `pipeline` compiles and fills the templates.
 
 use crate::config::schema::Rule;
 use crate::config::schema::section;
@@ -51,6 +53,7 @@ mod tests {
         let fault = check("ข่าว\n{{ headline").unwrap_err();
         assert!(fault.contains("line 2, column"), "{fault}");
         assert!(check("{% if x %}").is_err());
+        assert!(check("{{ headline | cut(100) | upper }}").is_ok());
         assert!(check("{{ headline }}{% if link %} {{ link }}{% endif %}").is_ok());
     }
 }

@@ -1,4 +1,4 @@
-//! Value: reads one key's value: texts, numbers, durations, addresses, times, lists and words from a list.
+//! Value: reads one key's value: text, number, duration, address, time, list.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,6 +12,8 @@ use crate::config::reader::At;
 use crate::config::reader::Reader;
 use crate::config::reader::Table;
 use crate::config::reader::clip;
+use crate::config::reader::entry_path;
+use crate::config::reader::shown;
 use crate::config::reader::suggestion;
 use crate::config::schema::Choice;
 use crate::config::schema::Form;
@@ -59,8 +61,8 @@ impl Value for String {
 fn keep(rule: Rule, text: &str) -> Result<(), String> {
     match rule {
         Rule::Name if !is_name(text) => Err(format!(
-            "{:?} is no name; use 1 to {LONGEST_NAME} letters, digits, `-`, `_` or `.`, without spaces",
-            clip(text)
+            "{} is no name; use 1 to {LONGEST_NAME} letters, digits, `-`, `_` or `.`, without spaces",
+            shown(text)
         )),
         Rule::Id if !is_id(text) => {
             Err("this is no id; ids have letters, digits, `.`, `-` and `_` only".to_owned())
@@ -74,7 +76,7 @@ fn keep(rule: Rule, text: &str) -> Result<(), String> {
 }
 
 /// Names stand in paths, addresses and on command lines, so white space and what these use for themselves is refused.
-fn is_name(text: &str) -> bool {
+pub(super) fn is_name(text: &str) -> bool {
     let reserved = |c: char| c.is_whitespace() || c.is_control() || "/\\?#%:,;&|<>()[]{}'\"`$*".contains(c);
     (1..=LONGEST_NAME).contains(&text.chars().count())
         && !text.contains(reserved)
@@ -130,7 +132,7 @@ impl Value for Duration {
         match duration(text) {
             Some(value) => between(at.rule, value, duration)
                 .map_or_else(|fault| reader.wrong(at, format!("{text:?} {fault}")), Some),
-            None => reader.wrong(at, format!("{:?} is no duration; write {DURATION}", clip(text))),
+            None => reader.wrong(at, format!("{} is no duration; write {DURATION}", shown(text))),
         }
     }
 }
@@ -182,11 +184,11 @@ impl Value for Url {
 
 fn address(text: &str) -> Result<Url, String> {
     // What stands before an `@` or after a `?` may be a password.
-    let shown = if text.contains(['@', '?']) { "this".to_owned() } else { format!("{:?}", clip(text)) };
+    let named = if text.contains(['@', '?']) { "this".to_owned() } else { shown(text) };
     let url =
-        Url::parse(text).map_err(|error| format!("{shown} is no address ({error}); write {ADDRESS}"))?;
+        Url::parse(text).map_err(|error| format!("{named} is no address ({error}); write {ADDRESS}"))?;
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(format!("{shown} is neither http nor https; write {ADDRESS}"));
+        return Err(format!("{named} is neither http nor https; write {ADDRESS}"));
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(
@@ -207,7 +209,7 @@ impl Value for Tz {
             let zones: Vec<&str> = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()).collect();
             let hint = suggestion(text, &zones);
             let hint = if hint.starts_with("there are") { format!("write {ZONE}") } else { hint };
-            reader.wrong(at, format!("{:?} is no time zone; {hint}", clip(text)))
+            reader.wrong(at, format!("{} is no time zone; {hint}", shown(text)))
         })
     }
 }
@@ -224,7 +226,7 @@ impl Value for IpNet {
                 Ok(address) => format!("write \"{}\" for this one address", IpNet::from(address)),
                 Err(_) => format!("write {NETWORK}"),
             };
-            reader.wrong(at, format!("{:?} is no network; {cure}", clip(text)))
+            reader.wrong(at, format!("{} is no network; {cure}", shown(text)))
         })
     }
 }
@@ -237,7 +239,7 @@ impl Value for SocketAddr {
     fn read(reader: &mut Reader<'_>, at: &At<'_>) -> Option<SocketAddr> {
         let text = reader.text(at, SOCKET)?;
         text.parse().ok().or_else(|| {
-            reader.wrong(at, format!("{:?} is no address to listen on; write {SOCKET}", clip(text)))
+            reader.wrong(at, format!("{} is no address to listen on; write {SOCKET}", shown(text)))
         })
     }
 }
@@ -262,7 +264,7 @@ impl Value for When {
         let keys = match at.value.get_ref() {
             DeValue::String(word) if word == "now" => return Some(When::Now),
             DeValue::String(word) => {
-                return reader.wrong(at, format!("{:?} is no time to post; write {WHEN}", clip(word)));
+                return reader.wrong(at, format!("{} is no time to post; write {WHEN}", shown(word)));
             }
             DeValue::Table(keys) => keys,
             _ => return reader.mismatch(at, WHEN),
@@ -327,7 +329,7 @@ impl<T: Choice> Value for T {
         let text = reader.text(at, &wanted)?;
         match T::WORDS.iter().find(|(word, _)| *word == text) {
             Some((_, value)) => Some(*value),
-            None => reader.wrong(at, format!("{:?} isn't known; {}", clip(text), suggestion(text, &words))),
+            None => reader.wrong(at, format!("{} isn't known; {}", shown(text), suggestion(text, &words))),
         }
     }
 }
@@ -367,11 +369,7 @@ impl<T: Value> Value for Vec<T> {
         };
         let mut values = Vec::new();
         for (index, value) in items.iter().enumerate() {
-            let name = value.get_ref().get("name").and_then(|name| name.get_ref().as_str());
-            let path = match name {
-                Some(name) if is_name(name) => format!("{}.{name}", at.path),
-                _ => format!("{}[{index}]", at.path),
-            };
+            let path = entry_path(&at.path, index, value.get_ref());
             values.push(T::read(reader, &At { path, value, rule: at.rule }));
         }
         values.into_iter().collect()

@@ -1,11 +1,11 @@
-//! Audit entry: who (or which step) did what to which, when, with the exact bytes.
+//! Audit entry: tells who did what to which, when, with the exact bytes.
 //!
 //! An entry is written as JSON once, by [`Entry::canonical`]. That string is what the store keeps,
 //! what is hashed and what is exported; nothing ever serialises it a second time. Format: docs/audit.md.
 
 use std::fmt::Write;
 
-use chrono::{DateTime, Datelike, SecondsFormat, Timelike, Utc};
+use chrono::{DateTime, Datelike, SecondsFormat, SubsecRound, Timelike, Utc};
 use chrono_tz::Tz;
 use serde::de::Error as _;
 use serde::ser::SerializeMap;
@@ -111,7 +111,7 @@ impl Entry {
     /// An entry about nothing in particular yet; set the fields that apply.
     pub fn new(at: DateTime<Utc>, node: impl Into<String>, actor: Actor, action: Action) -> Entry {
         Entry {
-            at,
+            at: at.trunc_subsecs(6),
             node: node.into(),
             actor,
             action,

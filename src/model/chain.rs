@@ -1,4 +1,4 @@
-//! Chain: seals entries in order, and keeps the little state that sealing needs.
+//! Chain: seals entries in order and keeps the state that sealing needs.
 //!
 //! Each sealed entry gets a leaf in the Merkle tree, which heads sign, and a link, which hashes the
 //! link before it and the leaf. The tree proves; the link lets a reader point at the very entry where

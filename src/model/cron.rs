@@ -26,7 +26,7 @@ impl Cron {
     /// The first moment later than `now` at which the line fires on the wall clock of `tz`.
     ///
     /// A time inside a gap of summer time fires at the first moment after the gap, one that occurs twice fires at
-    /// the first. `None` after the year 2100, where the search ends.
+    /// the first (so a line that fires every few minutes rests through the repeated hour). `None` after the year 2100, where the search ends.
     pub fn next_after(&self, now: DateTime<Utc>, tz: Tz) -> Option<DateTime<Utc>> {
         let mut wall = now.with_timezone(&tz).naive_local();
         loop {

@@ -1,6 +1,7 @@
-//! Evidence: checks sealed entries against signed heads, from an export or a database.
+//! Evidence: checks sealed entries against signed heads.
 //!
-//! What can be named depends on who changed the log. Whoever leaves the links alone is caught at the
+//! Entries may come from an export or a database. What can be named depends on who changed the log.
+//! Whoever leaves the links alone is caught at the
 //! very entry. Whoever computes them anew is caught by the next head, which only the key's holder can
 //! sign; then the entries since the last good head are named. See docs/audit.md, "What is named".
 
@@ -67,9 +68,6 @@ impl std::error::Error for Broken {}
 /// What can be wrong with a log.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// There is nothing at all.
-    #[error("the file is empty; an export has at least the line with the signed head")]
-    Empty,
     /// The file could not be read.
     #[error("reading failed: {0}")]
     Unreadable(String),
@@ -353,4 +351,69 @@ fn verify_by_any(head: &SignedHead, key: &PublicKey, former_keys: &[PublicKey]) 
     let signer = head.signer();
     let key = former_keys.iter().find(|former| former.short() == signer).unwrap_or(key);
     head.verify(key).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::checkpoint::Signer;
+
+    const ENTRIES: [&str; 4] = ["{\"at\":\"1\"}", "{\"at\":\"2\"}", "{\"at\":\"3\"}", "{\"at\":\"4\"}"];
+
+    fn signer() -> Signer {
+        Signer::from_secret("news.example/audit", &[7; 32]).unwrap()
+    }
+
+    /// Checks rows as a database holds them: number, link, entry; then the head of `sealed` entries.
+    fn check_rows(rows: &[(u64, Hash, &str)], sealed: usize) -> Result<Verdict, Broken> {
+        let mut chain = Chain::new();
+        for entry in &ENTRIES[..sealed] {
+            chain.push(entry.as_bytes(), |_, _| {});
+        }
+        let head = signer().sign(chain.size(), chain.root());
+        let mut checker = Checker::new(Chain::new(), None);
+        for (seq, link, entry) in rows {
+            checker.entry(*seq, link, entry.as_bytes())?;
+        }
+        checker.finish(&head, signer().public_key().clone(), Vec::new(), Trust::Given)
+    }
+
+    fn rows() -> Vec<(u64, Hash, &'static str)> {
+        let mut chain = Chain::new();
+        ENTRIES
+            .iter()
+            .map(|entry| chain.push(entry.as_bytes(), |_, _| {}))
+            .zip(ENTRIES)
+            .map(|(sealed, entry)| (sealed.seq, sealed.link, entry))
+            .collect()
+    }
+
+    #[track_caller]
+    fn check(rows: &[(u64, Hash, &str)], sealed: usize, wanted: &str) {
+        let broken = check_rows(rows, sealed).unwrap_err();
+        assert_eq!(broken.line, None);
+        assert!(broken.to_string().starts_with(wanted), "{broken}");
+    }
+
+    #[test]
+    fn rows_of_a_database_are_checked_without_lines() {
+        assert_eq!(check_rows(&rows(), 4).unwrap().size, 4);
+        let mut changed = rows();
+        changed[2].2 = "{\"at\":\"5\"}";
+        check(&changed, 4, "entry 2: the entry's bytes and its link don't fit");
+        let mut removed = rows();
+        removed.remove(1);
+        check(&removed, 4, "entry 1: entry 2 stands where this entry belongs");
+        check(&rows()[..3], 4, "entry 3: this entry and those up to 3 are missing");
+        check(&rows(), 3, "entry 3: the signed head covers only 3 entries");
+    }
+
+    #[test]
+    fn a_place_is_told_as_far_as_it_is_known() {
+        let told = |line, seq| Broken { line, seq, fault: Fault::NoHead }.to_string();
+        assert!(told(Some(3), Some(2)).starts_with("line 3, entry 2: the last line"));
+        assert!(told(Some(3), None).starts_with("line 3: the last line"));
+        assert!(told(None, Some(2)).starts_with("entry 2: the last line"));
+        assert!(told(None, None).starts_with("the last line"));
+    }
 }

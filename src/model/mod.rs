@@ -1,4 +1,6 @@
-//! The nouns: plain data and pure rules, one file each. No I/O, no clock, no SQL, no wire formats.
+//! The nouns: plain data and pure rules, one file each.
+//!
+//! No I/O, no clock, no SQL, no wire formats.
 
 pub mod source;
 pub mod article;

@@ -1,4 +1,4 @@
-//! Post: a summary worded for one account, the exact payload frozen with its hash.
+//! Post: a summary worded for one account, frozen with its hash.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,9 +1,8 @@
-//! Schedule: decides when posts may go: at once, by cron, in slots, outside quiet hours.
+//! Schedule: decides when posts go: at once, by cron, in slots, not at night.
 //!
 //! All times are wall-clock times of a zone; a time inside a gap of summer time counts as the first moment after it,
 //! one that occurs twice as the first.
 
-use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, Days, LocalResult, NaiveTime, TimeDelta, TimeZone, Utc};
@@ -227,12 +226,6 @@ impl FromStr for Quiet {
             return Err(format!("{text:?} has no length; start and end must differ"));
         }
         Ok(Quiet { start, end })
-    }
-}
-
-impl fmt::Display for Quiet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.start.format("%H:%M"), self.end.format("%H:%M"))
     }
 }
 

@@ -13,6 +13,10 @@ pub mod span;
 pub mod reading;
 pub mod cut;
 pub mod sentence;
+pub mod chrome;
+pub mod lead;
 pub mod extract;
+pub mod address;
+pub mod length;
 #[cfg(test)]
 mod vectors;

@@ -78,6 +78,7 @@ fn every_key_of_the_contract_has_its_default() {
     let config = read(&manual::example());
     for (key, expected) in [
         ("timezone", r#""Asia/Bangkok""#),
+        ("database.url", r#""sqlite:songkhao.db""#),
         ("http.allow_private_networks", "[]"),
         ("web.listen", r#""127.0.0.1:8080""#),
         ("web.public_url", r#""http://localhost:8080""#),
@@ -293,7 +294,7 @@ fn wrong_values_are_refused_with_place_value_and_cure() {
     refused("[web]\ntrusted_proxies = ['10.0.0.1']", r#"write "10.0.0.1/32" for this one address"#);
     refused("[http]\nallow_private_networks = '10.0.0.0/8'", "expected a list in brackets");
     refused("[delivery]\ntimeout = '2'", r#"delivery.timeout: "2" is no duration"#);
-    refused("[delivery]\ntimeout = '0s'", r#""0s" is too small; write 1s to 10m"#);
+    refused("[delivery]\ntimeout = '0s'", r#""0s" is too small; write 1s to 1h"#);
     refused(
         "[delivery]\ntimeout = '2m'",
         "delivery.timeout: `lease` (2m) must be longer than `timeout` (2m)",
@@ -311,7 +312,7 @@ fn wrong_values_are_refused_with_place_value_and_cure() {
 
 #[test]
 fn bad_sources_are_refused() {
-    source_refused("", "[[source]]\nname = 'a'", "5:1: source.a.url: is missing; give an address");
+    source_refused("", "[[source]]\nname = 'a'", "5:1: source.a.url: is missing; write url = \"https://");
     source_refused("", "[[source]]\nname = 'a b'\nurl = 'http://a'", "source[1].name: \"a b\" is no name");
     source_refused(
         "",
@@ -319,7 +320,7 @@ fn bad_sources_are_refused() {
         "another source is called \"inn\" already",
     );
     source_refused("kind = 'feeed'", "", "\"feeed\" isn't known; did you mean \"feed\"?");
-    source_refused("poll = '0s'", "", "source.inn.poll: \"0s\" is too small; write 1s to 24h");
+    source_refused("poll = '0s'", "", "source.inn.poll: \"0s\" is too small; write 1s to 7d");
     source_refused("poll = 'never'", "", "source.inn.poll: \"never\" is no duration");
     source_refused("near_duplicates = false", "", "expected one of review, off, found a boolean");
 }
@@ -329,7 +330,10 @@ fn bad_accounts_are_refused() {
     account_refused("platform = 'tiktok'", "\"tiktok\" isn't known; there are facebook, x, line");
     account_refused("", "account.a.platform: is missing");
     account_refused("platform = 'facebook'", "account.a.page_id: is missing");
-    account_refused("platform = 'facebook'", "account.a.access_token: is missing; give a secret");
+    account_refused(
+        "platform = 'facebook'",
+        "account.a.access_token: is missing; write access_token = { env = \"FB_PAGE_TOKEN\" }",
+    );
     account_refused("platform = 'line'", "account.a.channel_id: is missing");
     account_refused(
         "platform = 'line'\npage_id = '1'",
@@ -355,7 +359,10 @@ fn bad_accounts_are_refused() {
 
 #[test]
 fn bad_routes_are_refused() {
-    route_refused("sources = ['inn']", "route.r.accounts: is missing; give a list");
+    route_refused(
+        "sources = ['inn']",
+        "route.r.accounts: is missing; write accounts = [\"inn-facebook\", \"inn-x\"]",
+    );
     route_refused("sources = []\naccounts = ['page']", "names no source");
     route_refused(
         "sources = ['inn']\naccounts = ['pgae']",
