@@ -7,3 +7,5 @@ mod config;
 mod tidy;
 mod cluster;
 mod postgres;
+mod browser;
+mod unit_file;
