@@ -26,3 +26,8 @@ pub fn from_micros(micros: i64) -> DateTime<Utc> {
 pub fn span(duration: Duration) -> chrono::Duration {
     chrono::Duration::from_std(duration).unwrap_or(chrono::Duration::days(365_000))
 }
+
+/// A reading of the monotonic clock, for spans that a jump of the wall clock must not change.
+pub fn monotonic() -> std::time::Instant {
+    std::time::Instant::now()
+}

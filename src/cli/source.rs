@@ -55,6 +55,15 @@ pub async fn test(target: &str, json: bool, mut out: impl Write, now: DateTime<U
     Ok(!report.articles.is_empty())
 }
 
+/// Reads whatever stands at an address or in a file: a feed, an article page or plain text.
+///
+/// # Errors
+/// When nothing can be fetched, opened or read there.
+pub async fn read(target: &str, now: DateTime<Utc>) -> anyhow::Result<Feed> {
+    let document = bring(target).await?.map_err(anyhow::Error::msg)?;
+    Ok(tokio::task::spawn_blocking(move || document.read(now)).await??)
+}
+
 fn failed(reason: impl ToString) -> Feed {
     Feed { problems: vec![reason.to_string()], ..Feed::default() }
 }

@@ -51,6 +51,16 @@ impl Account {
     }
 }
 
+impl Account {
+    /// The id under which the platform knows our application, where it tells applications apart.
+    pub fn application(&self) -> Option<&str> {
+        match &self.connection {
+            Connection::Facebook { app_id, .. } => app_id.as_deref(),
+            Connection::X { .. } | Connection::Line { .. } => None,
+        }
+    }
+}
+
 /// How an account signs in, by platform. Secrets print as `[REDACTED]`.
 #[derive(Debug, Clone)]
 pub enum Connection {

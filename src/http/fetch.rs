@@ -153,6 +153,16 @@ pub enum FetchError {
     },
 }
 
+impl FetchError {
+    /// How long the server asks us to stay away, if it said so.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            FetchError::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
 /// Fetches documents; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Fetcher {

@@ -15,6 +15,7 @@ pub mod transition;
 pub mod attempt;
 pub mod readback;
 pub mod hash;
+pub mod budget;
 pub mod audit;
 pub mod merkle;
 pub mod chain;

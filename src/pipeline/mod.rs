@@ -1,1 +1,149 @@
-//! pipeline
+//! Pipeline: the verbs. Each step reads the noun on its left and writes the noun on its right.
+//!
+//! A step does one unit of work and says whether there was any; it may run twice, or on several nodes
+//! at once, with the same result, because identities are unique in the database. What it decides is pure
+//! and table-tested; the loops that call it live in `daemon`.
+
+pub mod collect;
+pub mod summarize;
+pub mod template;
+pub mod compose;
+pub mod fire;
+pub mod enqueue;
+pub mod deliver;
+pub mod reconcile;
+pub mod probe;
+pub mod seal;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::DateTime;
+use chrono::Utc;
+
+use crate::config::Config;
+use crate::config::account::Account;
+use crate::http;
+use crate::http::Timeouts;
+use crate::http::fetch::Fetcher;
+use crate::http::guard::Guard;
+use crate::model::checkpoint::Signer;
+use crate::model::transition::Policy;
+use crate::pipeline::template::Wording;
+use crate::platform::Publisher;
+use crate::store::account;
+use crate::store::audit::Stamp;
+use crate::store::db::Db;
+
+/// Whether a step found anything to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// It did one unit of work; there may be more.
+    Worked,
+    /// Nothing is to be done now.
+    Idle,
+}
+
+/// Reads the time; the daemon passes the real clock, tests one they turn by hand.
+pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
+
+/// What every step needs: the database, the configuration, and the ways out.
+pub struct Context {
+    /// The database.
+    pub db: Db,
+    /// The configuration in force.
+    pub config: Config,
+    /// This node's name.
+    pub node: String,
+    /// This start of the daemon, told apart from earlier ones.
+    pub boot: String,
+    /// Reads the time.
+    pub clock: Clock,
+    /// Fetches what sources and pages offer.
+    pub fetcher: Fetcher,
+    /// Words posts.
+    pub wording: Wording,
+    /// Signs audit heads.
+    pub signer: Signer,
+    publishers: HashMap<String, Publisher>,
+}
+
+/// How long fetching a feed or a page may take (feeds.md section 5).
+const FETCH: Timeouts = Timeouts { connect: Duration::from_secs(8), total: Duration::from_secs(20) };
+
+impl Context {
+    /// Makes ready what the steps need; asks nobody but the database.
+    ///
+    /// # Errors
+    /// When an account's client can't be built, a template does not compile, or the database fails.
+    pub async fn new(
+        db: Db,
+        config: Config,
+        boot: String,
+        clock: Clock,
+        signer: Signer,
+    ) -> anyhow::Result<Context> {
+        http::install_tls();
+        let timeouts = Timeouts { connect: config.delivery.connect_timeout, total: config.delivery.timeout };
+        let mut publishers = HashMap::new();
+        for account in &config.accounts {
+            let mut publisher = Publisher::new(account, timeouts)?;
+            if let Some(id) = account::find(&db, &account.name).await?.and_then(|known| known.remote_user) {
+                publisher = publisher.with_user_id(id);
+            }
+            publishers.insert(account.name.clone(), publisher);
+        }
+        let guard = Guard::new(config.http.allow_private_networks.clone());
+        Ok(Context {
+            fetcher: Fetcher::new(FETCH, guard)?,
+            wording: Wording::compile(&config)?,
+            node: config.node.name.as_str().to_owned(),
+            db,
+            config,
+            boot,
+            clock,
+            signer,
+            publishers,
+        })
+    }
+
+    /// The present moment.
+    pub fn now(&self) -> DateTime<Utc> {
+        (self.clock)()
+    }
+
+    /// The stamp of a step, now.
+    pub fn stamp(&self, step: &str) -> Stamp {
+        Stamp::step(self.now(), &self.node, step)
+    }
+
+    /// A configured account with its way to the platform.
+    pub fn account(&self, name: &str) -> Option<(&Account, &Publisher)> {
+        let account = self.config.accounts.iter().find(|account| account.name == name)?;
+        Some((account, self.publishers.get(name)?))
+    }
+
+    /// The settings of the delivery rules for an account; one that is not configured any more is never repeated
+    /// and never read back.
+    pub fn policy(&self, account: &str) -> Policy {
+        let publisher = self.publishers.get(account);
+        let delivery = &self.config.delivery;
+        Policy {
+            retry_base: delivery.retry_base,
+            retry_cap: delivery.retry_cap,
+            timeout: delivery.timeout,
+            confirm_after: delivery.confirm_after,
+            recognises_repeats: publisher.is_some_and(Publisher::recognises_repeats),
+            can_read_back: publisher.is_some_and(Publisher::can_read_back),
+            circuit_after: delivery.circuit_after,
+        }
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("node", &self.node).field("boot", &self.boot).finish_non_exhaustive()
+    }
+}

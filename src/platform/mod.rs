@@ -238,6 +238,7 @@ mod tests {
     use crate::config::account::XAuth;
     use crate::model::account::Mode;
     use crate::model::post::Card;
+    use crate::model::schedule::QuietHours;
 
     #[test]
     fn a_base_address_keeps_its_path_and_nothing_else() {
@@ -329,6 +330,9 @@ mod tests {
             mode: Mode::Live,
             base_url: "http://127.0.0.1:1".parse().unwrap(),
             min_gap: Duration::ZERO,
+            quiet_hours: QuietHours::default(),
+            silent_hours: QuietHours::default(),
+            already_there: false,
             connection,
         };
         Publisher::new(&account, Timeouts { connect: Duration::from_secs(1), total: Duration::from_secs(1) })

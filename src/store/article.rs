@@ -215,6 +215,22 @@ pub(crate) async fn move_on(
     Ok(tx.execute(sql, args![known.id, known.version, from, to, reason]).await? == 1)
 }
 
+/// Notes what became of an article's posts.
+pub(crate) async fn note_reason(tx: &mut Tx, id: i64, reason: Option<&str>) -> Result<()> {
+    tx.execute("UPDATE article SET reason = $2 WHERE id = $1", args![id, reason]).await?;
+    Ok(())
+}
+
+/// When a source's latest articles came, newest first.
+///
+/// # Errors
+/// What the engine says.
+pub async fn list_arrivals(db: &Db, source: &str, limit: i64) -> Result<Vec<DateTime<Utc>>> {
+    let sql = "SELECT a.first_seen_at FROM article a JOIN version v ON v.article = a.id AND v.number = 1
+                WHERE v.source = $1 ORDER BY a.id DESC LIMIT $2";
+    db.all(sql, args![source, limit]).await?.iter().map(|row| row.time("first_seen_at")).collect()
+}
+
 /// When the next article will have settled.
 ///
 /// # Errors
@@ -231,6 +247,12 @@ pub async fn next_moment(db: &Db) -> Result<Option<DateTime<Utc>>> {
 pub async fn find(db: &Db, id: i64) -> Result<Option<Article>> {
     let sql = format!("SELECT {COLUMNS} WHERE a.id = $1");
     db.one(AssertSqlSafe(sql), args![id]).await?.as_ref().map(read).transpose()
+}
+
+/// One article, within a transaction.
+pub(crate) async fn find_in(tx: &mut Tx, id: i64) -> Result<Option<Article>> {
+    let sql = format!("SELECT {COLUMNS} WHERE a.id = $1");
+    tx.one(AssertSqlSafe(sql), args![id]).await?.as_ref().map(read).transpose()
 }
 
 /// Articles by any of their aliases or their exact link, newest first.

@@ -10,11 +10,10 @@ use crate::clock;
 use crate::model::audit::Action;
 use crate::model::audit::Actor;
 use crate::model::audit::Entry;
+use crate::model::chain::Chain;
 use crate::model::checkpoint::Signer;
 use crate::model::delivery::Delivery;
 use crate::model::merkle;
-use crate::model::merkle::Frontier;
-use crate::model::merkle::Hash;
 use crate::store::db::Db;
 use crate::store::db::Error;
 use crate::store::db::Result;
@@ -98,22 +97,17 @@ const BATCH: i64 = 2_000;
 
 /// Gives waiting entries their places, extends the tree and signs its head. Returns how many it sealed.
 ///
-/// The lease row makes it one node at a time; taking it for the length of the transaction is enough,
-/// because places and head are written in that same transaction.
+/// One node at a time: places and head are written in one transaction under one lock.
 ///
 /// # Errors
-/// What the engine says; [`Error::BadValue`] when the stored frontier is damaged.
+/// What the engine says; [`Error::BadValue`] when the stored state of the log is damaged.
 pub async fn seal(db: &Db, signer: &Signer, now: DateTime<Utc>) -> Result<u64> {
-    if db.one("SELECT audit FROM unsealed LIMIT 1", args![]).await?.is_none() {
+    if count_unsealed(db).await? == 0 {
         return Ok(0);
     }
     let mut tx = db.begin().await?;
-    tx.execute(
-        "INSERT INTO lease (name, owner, until_at) VALUES ('seal', '', $1) ON CONFLICT (name) DO UPDATE SET until_at = $1",
-        args![now],
-    )
-    .await?;
-    let mut frontier = frontier(&mut tx).await?;
+    tx.lock("seal").await?;
+    let mut chain = chain(&mut tx).await?;
     let waiting = tx
         .all(
             "SELECT a.id, a.entry FROM unsealed u JOIN audit a ON a.id = u.audit ORDER BY a.id LIMIT $1",
@@ -122,35 +116,31 @@ pub async fn seal(db: &Db, signer: &Signer, now: DateTime<Utc>) -> Result<u64> {
         .await?;
     for row in &waiting {
         let id = row.int("id")?;
-        let leaf = merkle::leaf_hash(row.text("entry")?.as_bytes());
-        let seq = signed(frontier.size());
-        frontier.append(leaf, |_, _| {});
-        tx.execute("INSERT INTO seal (seq, audit, leaf) VALUES ($1, $2, $3)", args![seq, id, hex(&leaf)])
-            .await?;
+        let entry = row.text("entry")?;
+        let sealed = chain
+            .seal(&entry, |_, _| {})
+            .map_err(|error| Error::BadValue { column: "audit.entry", value: error.to_string() })?;
+        let link = merkle::hex(&sealed.link);
+        tx.execute(
+            "INSERT INTO seal (seq, audit, link) VALUES ($1, $2, $3)",
+            args![signed(sealed.seq), id, link],
+        )
+        .await?;
         tx.execute("DELETE FROM unsealed WHERE audit = $1", args![id]).await?;
     }
-    let peaks: Vec<String> = frontier.peaks().iter().map(hex).collect();
-    let note = signer.sign(frontier.size(), frontier.root()).to_string();
+    let note = signer.sign(chain.size(), chain.root()).to_string();
     tx.execute(
-        "INSERT INTO head (size, frontier, note, signed_at) VALUES ($1, $2, $3, $4)",
-        args![signed(frontier.size()), peaks.join(" "), note, now],
+        "INSERT INTO head (size, chain, note, signed_at) VALUES ($1, $2, $3, $4) ON CONFLICT (size) DO NOTHING",
+        args![signed(chain.size()), chain.to_string(), note, now],
     )
     .await?;
-    tx.commit().await?;
+    tx.commit_quietly().await?;
     Ok(waiting.len() as u64)
 }
 
-async fn frontier(tx: &mut Tx) -> Result<Frontier> {
-    let Some(row) = tx.one("SELECT size, frontier FROM head ORDER BY size DESC LIMIT 1", args![]).await?
-    else {
-        return Ok(Frontier::new());
-    };
-    let value = row.text("frontier")?;
-    let peaks =
-        value.split_whitespace().map(|peak| merkle::from_hex(peak.as_bytes())).collect::<Option<Vec<Hash>>>();
-    peaks
-        .and_then(|peaks| Frontier::restore(unsigned(row.int("size").ok()?), peaks))
-        .ok_or(Error::BadValue { column: "head.frontier", value })
+async fn chain(tx: &mut Tx) -> Result<Chain> {
+    let row = tx.one("SELECT chain FROM head ORDER BY size DESC LIMIT 1", args![]).await?;
+    row.map_or(Ok(Chain::new()), |row| row.parsed("chain"))
 }
 
 /// An entry with its place in the log, if it has one.
@@ -160,8 +150,8 @@ pub struct Sealed {
     pub id: i64,
     /// Its place, from 0.
     pub seq: Option<u64>,
-    /// The hash it was sealed with, in hex.
-    pub leaf: Option<String>,
+    /// The link it was sealed with, in hex.
+    pub link: Option<String>,
     /// Its bytes.
     pub entry: String,
 }
@@ -180,7 +170,7 @@ pub async fn newest_head(db: &Db) -> Result<Option<String>> {
 /// # Errors
 /// What the engine says.
 pub async fn list_sealed(db: &Db, from: u64, limit: i64) -> Result<Vec<Sealed>> {
-    let sql = "SELECT a.id, s.seq, s.leaf, a.entry FROM seal s LEFT JOIN audit a ON a.id = s.audit
+    let sql = "SELECT a.id, s.seq, s.link, a.entry FROM seal s LEFT JOIN audit a ON a.id = s.audit
                 WHERE s.seq >= $1 ORDER BY s.seq LIMIT $2";
     db.all(sql, args![signed(from), limit]).await?.iter().map(read).collect()
 }
@@ -191,6 +181,14 @@ pub async fn list_sealed(db: &Db, from: u64, limit: i64) -> Result<Vec<Sealed>> 
 /// What the engine says.
 pub async fn count_unsealed(db: &Db) -> Result<i64> {
     db.one("SELECT count(*) AS n FROM unsealed", args![]).await?.map_or(Ok(0), |row| row.int("n"))
+}
+
+/// How many entries have their place.
+///
+/// # Errors
+/// What the engine says.
+pub async fn count_sealed(db: &Db) -> Result<i64> {
+    db.one("SELECT count(*) AS n FROM seal", args![]).await?.map_or(Ok(0), |row| row.int("n"))
 }
 
 /// Entries that are neither sealed nor waiting: somebody wrote them past songkhao.
@@ -226,7 +224,7 @@ pub struct Filter {
 /// What the engine says.
 pub async fn list(db: &Db, filter: &Filter) -> Result<Vec<Sealed>> {
     let sql = "SELECT * FROM (
-        SELECT a.id, s.seq, s.leaf, a.entry FROM audit a LEFT JOIN seal s ON s.audit = a.id
+        SELECT a.id, s.seq, s.link, a.entry FROM audit a LEFT JOIN seal s ON s.audit = a.id
          WHERE (CAST($1 AS TEXT) IS NULL OR a.account = $1) AND (CAST($2 AS BIGINT) IS NULL OR a.post = $2) AND (CAST($3 AS BIGINT) IS NULL OR a.article = $3)
            AND (CAST($4 AS TEXT) IS NULL OR a.action = $4) AND a.at >= $5
          ORDER BY a.id DESC LIMIT $6) AS newest ORDER BY id";
@@ -240,13 +238,9 @@ fn read(row: &Row) -> Result<Sealed> {
     Ok(Sealed {
         id: row.maybe_int("id")?.unwrap_or(0),
         seq: row.maybe_int("seq")?.map(unsigned),
-        leaf: row.maybe_text("leaf")?,
+        link: row.maybe_text("link")?,
         entry: row.maybe_text("entry")?.unwrap_or_default(),
     })
-}
-
-fn hex(hash: &Hash) -> String {
-    String::from_utf8_lossy(&merkle::to_hex(hash)).into_owned()
 }
 
 fn signed(size: u64) -> i64 {

@@ -13,6 +13,7 @@ use chrono::DateTime;
 use chrono::Utc;
 use sqlx::Row as _;
 use sqlx::SqlSafeStr;
+use sqlx::postgres::PgListener;
 use sqlx::postgres::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::postgres::PgRow;
@@ -238,9 +239,18 @@ impl Db {
         }
     }
 
-    /// Tells everybody who watches that something changed elsewhere.
-    pub(crate) fn wake(&self) {
-        self.changes.send_modify(|count| *count += 1);
+    /// Passes changes that other nodes announce on to [`Db::changes`], until the connection breaks.
+    ///
+    /// # Errors
+    /// How it broke. On SQLite, which has no other nodes, it never returns.
+    pub async fn listen(&self) -> Result<()> {
+        let Pool::Postgres(pool) = &self.pool else { return std::future::pending().await };
+        let mut listener = PgListener::connect_with(pool).await?;
+        listener.listen(CHANNEL).await?;
+        loop {
+            listener.recv().await?;
+            self.changes.send_modify(|count| *count += 1);
+        }
     }
 }
 
@@ -362,11 +372,21 @@ impl Tx {
         if let Inner::Postgres(tx) = &mut self.inner {
             sqlx::query("SELECT pg_notify($1, '')").bind(CHANNEL).execute(&mut **tx).await?;
         }
+        let changes = self.changes.clone();
+        self.commit_quietly().await?;
+        changes.send_modify(|count| *count += 1);
+        Ok(())
+    }
+
+    /// Makes it lasting without waking anybody: nobody waits for a heartbeat or a seal.
+    ///
+    /// # Errors
+    /// What the engine says; the transaction may then have happened or not.
+    pub async fn commit_quietly(self) -> Result<()> {
         match self.inner {
             Inner::Sqlite(tx) => tx.commit().await?,
             Inner::Postgres(tx) => tx.commit().await?,
         }
-        self.changes.send_modify(|count| *count += 1);
         Ok(())
     }
 
@@ -378,6 +398,17 @@ impl Tx {
     /// What a locking SELECT ends with; SQLite's transaction already holds the only write lock.
     pub fn skip_locked(&self) -> &'static str {
         if self.is_postgres() { " FOR UPDATE SKIP LOCKED" } else { "" }
+    }
+
+    /// Lets one node at a time through to the end of its transaction; SQLite's write lock does that anyway.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub async fn lock(&mut self, name: &str) -> Result<()> {
+        if self.is_postgres() {
+            self.execute("SELECT pg_advisory_xact_lock(hashtext($1))", args![name]).await?;
+        }
+        Ok(())
     }
 
     /// The clock that leases live by: the database's own where nodes share one, else `now`.

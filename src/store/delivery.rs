@@ -293,6 +293,30 @@ pub async fn release_lost(
     Ok(lost.len())
 }
 
+/// Calls off what waits for accounts that are not configured any more. Returns how many there were.
+///
+/// # Errors
+/// What the engine says.
+pub async fn cancel_removed(db: &Db, stamp: &Stamp, configured: &[String], policy: &Policy) -> Result<usize> {
+    let sql = "SELECT id, account FROM delivery WHERE state IN ('scheduled', 'held') ORDER BY id";
+    let mut tx = db.begin().await?;
+    let mut cancelled = 0;
+    for row in tx.all(sql, args![]).await? {
+        if configured.contains(&row.text("account")?) {
+            continue;
+        }
+        let Some(delivery) = find_for_update(&mut tx, row.int("id")?).await? else { continue };
+        let event = Event::Cancelled { reason: "the account was removed from the configuration".to_owned() };
+        let Ok(next) = transition::step(&delivery.facts, event, stamp.at, 0.0, policy) else { continue };
+        write(&mut tx, stamp, &delivery, &next, json!({})).await?;
+        cancelled += 1;
+    }
+    if cancelled > 0 {
+        tx.commit().await?;
+    }
+    Ok(cancelled)
+}
+
 /// Takes an unconfirmed delivery whose next look is due; other nodes leave it alone for `lease`.
 ///
 /// # Errors
@@ -410,6 +434,37 @@ pub async fn list_remote_ids(
                 WHERE account = $1 AND id <> $2 AND changed_at >= $3 AND remote_id IS NOT NULL
                 ORDER BY changed_at DESC";
     db.all(sql, args![account, except, since]).await?.iter().map(|row| row.text("remote_id")).collect()
+}
+
+/// The newest post of an account that is known to be public.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Newest {
+    /// The platform's id.
+    pub remote_id: String,
+    /// When its last attempt was opened, on our clock: it can't be older.
+    pub started_at: DateTime<Utc>,
+    /// When we learnt that it is public, on our clock: it can't be newer.
+    pub known_at: DateTime<Utc>,
+}
+
+/// The newest delivered delivery of `account` but for `except`.
+///
+/// # Errors
+/// What the engine says.
+pub async fn newest_delivered(db: &Db, account: &str, except: i64) -> Result<Option<Newest>> {
+    let sql =
+        "SELECT remote_id, COALESCE(attempt_started_at, changed_at) AS started_at, changed_at FROM delivery
+                WHERE account = $1 AND id <> $2 AND remote_id IS NOT NULL AND state = 'delivered'
+                ORDER BY changed_at DESC LIMIT 1";
+    let row = db.one(sql, args![account, except]).await?;
+    row.map(|row| {
+        Ok(Newest {
+            remote_id: row.text("remote_id")?,
+            started_at: row.time("started_at")?,
+            known_at: row.time("changed_at")?,
+        })
+    })
+    .transpose()
 }
 
 /// The first moment after `now` at which something on the queue may move by itself.

@@ -13,6 +13,7 @@ pub mod route;
 pub mod post;
 pub mod delivery;
 pub mod attempt;
+pub mod listing;
 pub mod account;
 pub mod hold;
 pub mod audit;

@@ -61,7 +61,7 @@ pub async fn start(db: &Db, name: &str, boot: &str, now: DateTime<Utc>) -> Resul
         args![name, boot, clock],
     )
     .await?;
-    tx.commit().await?;
+    tx.commit_quietly().await?;
     Ok(Seat { name: name.to_owned(), boot: boot.to_owned(), lock })
 }
 
@@ -91,7 +91,7 @@ impl Seat {
         let clock = tx.lease_clock(now).await?;
         let sql = "UPDATE node SET seen_at = $3 WHERE name = $1 AND boot = $2";
         let ours = tx.execute(sql, args![&self.name, &self.boot, clock]).await? == 1;
-        tx.commit().await?;
+        tx.commit_quietly().await?;
         Ok(ours)
     }
 
@@ -104,7 +104,7 @@ impl Seat {
         let clock = tx.lease_clock(now).await?;
         let sql = "UPDATE node SET stopped_at = $3 WHERE name = $1 AND boot = $2";
         tx.execute(sql, args![&self.name, &self.boot, clock]).await?;
-        tx.commit().await
+        tx.commit_quietly().await
     }
 }
 

@@ -10,6 +10,7 @@ use crate::store::audit;
 use crate::store::audit::Stamp;
 use crate::store::db::Db;
 use crate::store::db::Result;
+use crate::store::db::Tx;
 use crate::store::db::args;
 
 /// Stores the summary of an article's newest version and moves the article on. `false` if it moved meanwhile.
@@ -22,24 +23,22 @@ pub async fn insert(
     known: &Article,
     summary: &Summary,
     writer: &str,
+    review: &[String],
 ) -> Result<bool> {
     let mut tx = db.begin().await?;
     if !article::move_on(&mut tx, known, "settling", "summarized", None).await? {
         return Ok(false);
+    }
+    if review != known.review {
+        let sql = "UPDATE article SET review = $2 WHERE id = $1";
+        tx.execute(sql, args![known.id, json!(review).to_string()]).await?;
     }
     write(&mut tx, stamp, known, summary, writer).await?;
     tx.commit().await?;
     Ok(true)
 }
 
-/// Stores the summary of a version whose article has moved on already: a post is worded anew after an edit.
-pub(crate) async fn write(
-    tx: &mut crate::store::db::Tx,
-    stamp: &Stamp,
-    known: &Article,
-    summary: &Summary,
-    writer: &str,
-) -> Result<()> {
+async fn write(tx: &mut Tx, stamp: &Stamp, known: &Article, summary: &Summary, writer: &str) -> Result<()> {
     tx.execute(
         "INSERT INTO summary (article, version, summary, writer, made_at) VALUES ($1, $2, $3, $4, $5)
          ON CONFLICT (article, version) DO UPDATE SET summary = excluded.summary, writer = excluded.writer",
@@ -59,4 +58,11 @@ pub(crate) async fn write(
 pub async fn find(db: &Db, article: i64, version: i64) -> Result<Option<Summary>> {
     let sql = "SELECT summary FROM summary WHERE article = $1 AND version = $2";
     db.one(sql, args![article, version]).await?.map(|row| row.json("summary")).transpose()
+}
+
+/// The newest summary of an article, whatever version it was made of, within a transaction.
+pub(crate) async fn find_newest_in(tx: &mut Tx, article: i64) -> Result<Option<(i64, Summary)>> {
+    let sql = "SELECT version, summary FROM summary WHERE article = $1 ORDER BY version DESC LIMIT 1";
+    let row = tx.one(sql, args![article]).await?;
+    row.map(|row| Ok((row.int("version")?, row.json("summary")?))).transpose()
 }

@@ -16,6 +16,7 @@ pub mod sentence;
 pub mod chrome;
 pub mod lead;
 pub mod extract;
+pub mod passage;
 pub mod address;
 pub mod keyword;
 pub mod length;

@@ -154,11 +154,10 @@ fn texts(card: &Card) -> [&str; 4] {
     [&card.category, &card.headline, &card.summary, &card.button].map(|text| text.trim())
 }
 
-/// The texts a reader sees in a bubble, from top to bottom; without a link there is no button.
+/// The texts a reader reads in a bubble, from top to bottom; a button's label is no text.
 fn words(card: &Card) -> impl Iterator<Item = &str> {
-    let [category, headline, summary, button] = texts(card);
-    let button = if card.link.is_some() { button } else { "" };
-    [category, headline, summary, button].into_iter().filter(|text| !text.is_empty())
+    let [category, headline, summary, _] = texts(card);
+    [category, headline, summary].into_iter().filter(|text| !text.is_empty())
 }
 
 /// The address a tap opens, percent-encoded.
@@ -238,7 +237,7 @@ mod tests {
             }],
         });
         assert_eq!(payload.body, expected.to_string());
-        assert_eq!(payload.text, "ภูมิภาค\nน้ำท่วมลดแล้ว\nเปิดจราจร 3 สาย\nอ่านต่อ");
+        assert_eq!(payload.text, "ภูมิภาค\nน้ำท่วมลดแล้ว\nเปิดจราจร 3 สาย");
         assert_eq!(payload.link.as_deref(), Some("https://inn.co.th/ข่าว"));
     }
 
@@ -265,7 +264,7 @@ mod tests {
         assert_eq!(body["messages"][0]["contents"]["contents"].as_array().unwrap().len(), 2);
         assert_eq!(body["messages"][0]["contents"]["contents"][0]["body"]["contents"][2]["maxLines"], 6);
         assert_eq!(body["notificationDisabled"], true);
-        assert_eq!(payload.text.lines().count(), 8);
+        assert_eq!(payload.text.lines().count(), 6);
         assert_eq!(payload.link, None);
     }
 

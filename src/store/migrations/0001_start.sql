@@ -231,12 +231,12 @@ CREATE TABLE unsealed (audit BIGINT PRIMARY KEY);
 CREATE TABLE seal (
   seq BIGINT PRIMARY KEY,
   audit BIGINT NOT NULL UNIQUE,
-  leaf TEXT NOT NULL
+  link TEXT NOT NULL
 );
 
 CREATE TABLE head (
   size BIGINT PRIMARY KEY,
-  frontier TEXT NOT NULL,
+  chain TEXT NOT NULL,
   note TEXT NOT NULL,
   signed_at BIGINT NOT NULL
 );

@@ -1,0 +1,315 @@
+//! Daemon: runs the steps until it is told to stop, then stops in order.
+//!
+//! Stop claiming, let what is in flight finish, close the pages, give the name back, close the database.
+//! Each loop is "work while there is work, then wait for a change or the next moment"; the steps decide.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use chrono::DateTime;
+use chrono::TimeDelta;
+use chrono::Utc;
+use serde_json::json;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::error;
+use tracing::info;
+use tracing::warn;
+
+use crate::clock;
+use crate::model::audit::Action;
+use crate::pipeline;
+use crate::pipeline::Context;
+use crate::pipeline::Step;
+use crate::store::account;
+use crate::store::article;
+use crate::store::audit;
+use crate::store::db;
+use crate::store::db::Db;
+use crate::store::delivery;
+use crate::store::node;
+use crate::store::node::Seat;
+use crate::store::source;
+
+/// The longest a loop sleeps: changes made by another process on SQLite are seen within it.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+
+/// How long sends in flight may take after a stop (design.md section 4).
+pub const GRACE: Duration = Duration::from_secs(20);
+
+/// How many sources are polled at once.
+const COLLECTORS: usize = 8;
+
+/// A jump of the wall clock against the monotonic one that is worth an entry (reliability.md section 2).
+const CLOCK_JUMP: TimeDelta = TimeDelta::seconds(60);
+
+/// How often a daemon says that it lives.
+const BEAT: Duration = Duration::from_secs(5);
+
+/// The pause after a step that failed, so that an outage of the database is no busy loop.
+const AFTER_ERROR: Duration = Duration::from_secs(1);
+
+/// When the queue was last looked at in earnest; `/readyz` and the watchdog ask.
+#[derive(Debug, Default)]
+pub struct Pulse(AtomicI64);
+
+impl Pulse {
+    fn beat(&self, now: DateTime<Utc>) {
+        self.0.store(clock::micros(now), Ordering::Relaxed);
+    }
+
+    /// The last time a claim cycle ran through.
+    pub fn last(&self) -> DateTime<Utc> {
+        clock::from_micros(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// Takes the node's name, settles what an earlier start left behind, and says that the daemon started.
+///
+/// # Errors
+/// When another live daemon has the name, or the database can't be used.
+pub async fn take_seat(context: &Context) -> db::Result<Seat> {
+    let now = context.now();
+    let seat = node::start(&context.db, &context.node, &context.boot, now).await?;
+    let accounts: Vec<_> =
+        context.config.accounts.iter().map(|account| (account.name.clone(), account.platform())).collect();
+    account::ensure(&context.db, &accounts).await?;
+    let sources: Vec<String> = context.config.sources.iter().map(|source| source.name.clone()).collect();
+    source::ensure(&context.db, &sources, now).await?;
+    let names: Vec<String> = accounts.iter().map(|(name, _)| name.clone()).collect();
+    let stamp = context.stamp("daemon");
+    let cancelled = delivery::cancel_removed(&context.db, &stamp, &names, &context.policy("")).await?;
+    if cancelled > 0 {
+        warn!(
+            deliveries = cancelled,
+            "Called off {cancelled} deliveries of accounts that are not configured any more"
+        );
+    }
+    let mut entry = stamp.entry(Action::DaemonStarted);
+    entry.detail = json!({ "version": env!("CARGO_PKG_VERSION"), "boot": context.boot });
+    audit::record(&context.db, &entry).await?;
+    pipeline::reconcile::release(context).await?;
+    Ok(seat)
+}
+
+/// Runs every step until `stop`, then drains. Returns when nothing is in flight any more.
+pub async fn work(context: Arc<Context>, seat: Seat, pulse: Arc<Pulse>, stop: CancellationToken) {
+    let loops = TaskTracker::new();
+    for _ in 0..COLLECTORS.min(context.config.sources.len()) {
+        loops.spawn(collect(context.clone(), stop.clone()));
+    }
+    loops.spawn(edit(context.clone(), stop.clone()));
+    loops.spawn(reconcile(context.clone(), stop.clone()));
+    loops.spawn(seal(context.clone(), stop.clone()));
+    if context.db.is_postgres() {
+        loops.spawn(listen(context.db.clone(), stop.clone()));
+    }
+    loops.close();
+    let beat = tokio::spawn(beat(context.clone(), seat, stop.clone()));
+    let aborted = deliver(context.clone(), pulse, stop).await;
+    loops.wait().await;
+    drain(&context, aborted, beat).await;
+}
+
+/// The last words: what was aborted becomes doubt, the log is sealed, the name is given back.
+async fn drain(context: &Context, aborted: usize, beat: tokio::task::JoinHandle<Option<Seat>>) {
+    let last_words = async {
+        if aborted > 0 {
+            let stamp = context.stamp("daemon");
+            delivery::release_lost(&context.db, &stamp, "", |name| context.policy(name)).await?;
+        }
+        let mut entry = context.stamp("daemon").entry(Action::DaemonStopped);
+        entry.detail =
+            json!({ "version": env!("CARGO_PKG_VERSION"), "boot": context.boot, "aborted": aborted });
+        audit::record(&context.db, &entry).await?;
+        while pipeline::seal::step(context).await? == Step::Worked {}
+        if let Ok(Some(seat)) = beat.await {
+            seat.stop(&context.db, context.now()).await?;
+        }
+        db::Result::Ok(())
+    };
+    if let Err(error) = last_words.await {
+        error!(error = %error, "The database did not take the daemon's last words");
+    }
+    context.db.close().await;
+}
+
+/// Runs a step; an error is logged once, here, and the loop goes on after a pause.
+async fn attempt(name: &str, step: impl Future<Output = db::Result<Step>>) -> Step {
+    match step.await {
+        Ok(step) => step,
+        Err(error) => {
+            error!(error = %error, "Step {name} failed");
+            tokio::time::sleep(AFTER_ERROR).await;
+            Step::Idle
+        }
+    }
+}
+
+/// How long to sleep so that `moment` is not missed.
+fn until(moment: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Duration {
+    moment.map_or(LONGEST_SLEEP, |moment| (moment - now).to_std().unwrap_or_default().min(LONGEST_SLEEP))
+}
+
+async fn collect(context: Arc<Context>, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        if attempt("collect", pipeline::collect::step(&context)).await == Step::Worked {
+            continue;
+        }
+        let next = source::next_moment(&context.db).await.unwrap_or_default();
+        // A poll that is due but leased elsewhere must not make this a busy loop.
+        let sleep = until(next, context.now()).max(Duration::from_millis(50));
+        stop.run_until_cancelled(tokio::time::sleep(sleep)).await;
+    }
+}
+
+/// Summarize, compose, fire, enqueue: the desk's work, in order.
+async fn edit(context: Arc<Context>, stop: CancellationToken) {
+    let mut changes = context.db.changes();
+    while !stop.is_cancelled() {
+        let mut worked = false;
+        worked |= attempt("summarize", pipeline::summarize::step(&context)).await == Step::Worked;
+        worked |= attempt("compose", pipeline::compose::step(&context)).await == Step::Worked;
+        worked |= attempt("fire", pipeline::fire::step(&context)).await == Step::Worked;
+        worked |= attempt("enqueue", pipeline::enqueue::step(&context)).await == Step::Worked;
+        if worked {
+            continue;
+        }
+        let now = context.now();
+        let settled = article::next_moment(&context.db).await.unwrap_or_default();
+        let next = [settled, pipeline::fire::next_moment(&context, now)].into_iter().flatten().min();
+        stop.run_until_cancelled(changes.next(until(next, now))).await;
+    }
+}
+
+async fn reconcile(context: Arc<Context>, stop: CancellationToken) {
+    let mut changes = context.db.changes();
+    while !stop.is_cancelled() {
+        let mut worked = attempt("release", pipeline::reconcile::release(&context)).await == Step::Worked;
+        worked |= attempt("reconcile", pipeline::reconcile::step(&context)).await == Step::Worked;
+        worked |= attempt("probe", pipeline::probe::step(&context)).await == Step::Worked;
+        if worked {
+            continue;
+        }
+        let now = context.now();
+        let next = delivery::next_moment(&context.db, now).await.unwrap_or_default();
+        stop.run_until_cancelled(changes.next(until(next, now))).await;
+    }
+}
+
+/// Seals in short breaths rather than after every commit: the lag stays well under a second.
+async fn seal(context: Arc<Context>, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        if attempt("seal", pipeline::seal::step(&context)).await == Step::Idle {
+            stop.run_until_cancelled(tokio::time::sleep(LONGEST_SLEEP / 2)).await;
+        }
+    }
+}
+
+/// Sends on every account that has something due, one at a time each. Returns how many sends were aborted.
+async fn deliver(context: Arc<Context>, pulse: Arc<Pulse>, stop: CancellationToken) -> usize {
+    let mut changes = context.db.changes();
+    let mut sends: JoinSet<String> = JoinSet::new();
+    let mut busy: HashSet<String> = HashSet::new();
+    while !stop.is_cancelled() {
+        let now = context.now();
+        match account::list_due(&context.db, now).await {
+            Ok(due) => {
+                pulse.beat(now);
+                for name in due {
+                    if busy.insert(name.clone()) {
+                        sends.spawn(serve(context.clone(), name, stop.clone()));
+                    }
+                }
+            }
+            Err(error) => {
+                error!(error = %error, "The queue could not be read");
+                tokio::time::sleep(AFTER_ERROR).await;
+            }
+        }
+        let next = delivery::next_moment(&context.db, now).await.unwrap_or_default();
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = changes.next(until(next, now)) => {}
+            Some(done) = sends.join_next() => forget(&mut busy, done),
+        }
+        while let Some(done) = sends.try_join_next() {
+            forget(&mut busy, done);
+        }
+    }
+    let deadline = Instant::now() + GRACE;
+    while let Ok(Some(_)) = tokio::time::timeout_at(deadline, sends.join_next()).await {}
+    let aborted = sends.len();
+    sends.shutdown().await;
+    if aborted > 0 {
+        warn!(sends = aborted, "Stopped with {aborted} sends in flight; they will be read back");
+    }
+    aborted
+}
+
+fn forget(busy: &mut HashSet<String>, done: Result<String, tokio::task::JoinError>) {
+    match done {
+        Ok(name) => {
+            busy.remove(&name);
+        }
+        Err(error) => {
+            // Which account it was is not known any more: all may be tried, the database keeps them serial.
+            busy.clear();
+            error!(error = %error, "A send panicked; its delivery will be read back when its lease ends");
+        }
+    }
+}
+
+/// Sends what is due on one account until nothing is.
+async fn serve(context: Arc<Context>, name: String, stop: CancellationToken) -> String {
+    while !stop.is_cancelled()
+        && attempt("deliver", pipeline::deliver::step(&context, &name)).await == Step::Worked
+    {}
+    name
+}
+
+/// Says that the daemon lives, and watches the clock. Gives the seat back at the end, unless it was lost.
+async fn beat(context: Arc<Context>, seat: Seat, stop: CancellationToken) -> Option<Seat> {
+    let mut wall = context.now();
+    let mut monotonic = clock::monotonic();
+    while stop.run_until_cancelled(tokio::time::sleep(BEAT)).await.is_some() {
+        let now = context.now();
+        let jump = (now - wall) - clock::span(monotonic.elapsed());
+        (wall, monotonic) = (now, clock::monotonic());
+        if jump.abs() > CLOCK_JUMP {
+            warn!(seconds = jump.num_seconds(), "The clock jumped by {} seconds", jump.num_seconds());
+            let mut entry = context.stamp("daemon").entry(Action::ClockJumped);
+            entry.detail = json!({ "seconds": jump.num_seconds() });
+            if let Err(error) = audit::record(&context.db, &entry).await {
+                error!(error = %error, "The clock's jump could not be recorded");
+            }
+        }
+        match seat.beat(&context.db, now).await {
+            Ok(true) => {}
+            Ok(false) => {
+                error!("Another daemon runs under this node's name now; stopping");
+                stop.cancel();
+                return None;
+            }
+            Err(error) => warn!(error = %error, "The database did not take the heartbeat"),
+        }
+    }
+    Some(seat)
+}
+
+/// Passes on what other nodes say on PostgreSQL; polling goes on all the same.
+async fn listen(db: Db, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        let Some(heard) = stop.run_until_cancelled(db.listen()).await else { return };
+        if let Err(error) = heard {
+            warn!(error = %error, "Lost the line to the other nodes; polling meanwhile");
+            stop.run_until_cancelled(tokio::time::sleep(AFTER_ERROR)).await;
+        }
+    }
+    info!("Stopped listening");
+}

@@ -1,0 +1,253 @@
+//! Compose: summary → posts, one for each account that a route names, worded and frozen.
+
+use std::collections::HashSet;
+
+use chrono::DateTime;
+use chrono::Utc;
+use tracing::info;
+use tracing::warn;
+
+use crate::config::account::Account;
+use crate::config::route::Review;
+use crate::config::route::Route;
+use crate::model::account::Platform;
+use crate::model::post::Card;
+use crate::model::post::Message;
+use crate::model::post::Payload;
+use crate::model::summary::Summary;
+use crate::pipeline::Context;
+use crate::pipeline::Step;
+use crate::pipeline::summarize;
+use crate::pipeline::template::Wording;
+use crate::platform;
+use crate::store::article;
+use crate::store::article::Article;
+use crate::store::db::Result;
+use crate::store::post;
+use crate::store::post::Draft;
+use crate::store::route;
+use crate::store::summary;
+use crate::text::normal;
+
+/// Composes the posts of the article that was summarized first.
+///
+/// # Errors
+/// What the database says.
+pub async fn step(context: &Context) -> Result<Step> {
+    let Some(article) = article::next_summarized(&context.db).await? else { return Ok(Step::Idle) };
+    let made = match summary::find(&context.db, article.id, article.version).await? {
+        Some(made) => made,
+        // A newer version came between the two steps: its summary is made now.
+        None => summarize::summarize(context, &article).await.0,
+    };
+    let stamp = context.stamp("compose");
+    let mut tx = context.db.begin().await?;
+    // Taking the article first makes a second node's attempt come to nothing.
+    if !article::move_on(&mut tx, &article, "summarized", "composed", None).await? {
+        return Ok(Step::Worked);
+    }
+    let mut outcome = Outcome::default();
+    let mut served: HashSet<&str> = HashSet::new();
+    for route in context.config.routes.iter().filter(|route| matches(route, &article)) {
+        for name in &route.accounts {
+            if !served.insert(name) {
+                continue;
+            }
+            let Some((account, _)) = context.account(name) else { continue };
+            if route.digest > 0 {
+                route::wait(&mut tx, &route.name, article.id, stamp.at).await?;
+                outcome.waiting += 1;
+                continue;
+            }
+            let origin = format!("article:{}", article.id);
+            if account.platform() == Platform::X && post::has_x_post(&mut tx, &origin, name).await? {
+                outcome.passed_over.push(format!("{name}: another X account has this article"));
+                continue;
+            }
+            match draft(context, route, account, &article, &made, origin, stamp.at) {
+                Ok(draft) => {
+                    outcome.posts += usize::from(post::insert(&mut tx, &stamp, &draft).await?.is_some());
+                }
+                Err(reason) => outcome.passed_over.push(format!("{name}: {reason}")),
+            }
+        }
+    }
+    let reason = outcome.reason();
+    article::note_reason(&mut tx, article.id, reason.as_deref()).await?;
+    tx.commit().await?;
+    for passed_over in &outcome.passed_over {
+        warn!(article.id = article.id, "No post of article {} for {passed_over}", article.id);
+    }
+    info!(
+        article.id = article.id,
+        posts = outcome.posts,
+        "Composed {} posts of article {}",
+        outcome.posts,
+        article.id
+    );
+    Ok(Step::Worked)
+}
+
+#[derive(Default)]
+struct Outcome {
+    posts: usize,
+    waiting: usize,
+    passed_over: Vec<String>,
+}
+
+impl Outcome {
+    /// Why an article got fewer posts than somebody may expect.
+    fn reason(&self) -> Option<String> {
+        if !self.passed_over.is_empty() {
+            return Some(self.passed_over.join("; "));
+        }
+        (self.posts == 0 && self.waiting == 0).then(|| "no route takes it".to_owned())
+    }
+}
+
+/// Words a post anew after its article changed, before its first attempt.
+///
+/// # Errors
+/// What the database says.
+pub async fn reword(context: &Context, id: i64) -> Result<()> {
+    let Some(post) = post::find(&context.db, id).await? else { return Ok(()) };
+    let Some(article) = post.article else { return Ok(()) };
+    let Some(article) = article::find(&context.db, article).await? else { return Ok(()) };
+    let route = context.config.routes.iter().find(|route| Some(&route.name) == post.route.as_ref());
+    let (made, _) = summarize::summarize(context, &article).await;
+    let payload = match (route, context.account(&post.account)) {
+        (Some(route), Some((account, _))) => {
+            payload(&context.wording, route, account, &[&made], quiet_at(context, account, post.not_before))
+        }
+        _ => Ok(post.payload.clone()),
+    };
+    let payload = payload.unwrap_or_else(|reason| {
+        warn!(post.id = id, "Post {id} keeps its wording: {reason}");
+        post.payload.clone()
+    });
+    post::reword(&context.db, &context.stamp("compose"), id, article.version, &payload).await?;
+    Ok(())
+}
+
+/// Whether a route takes an article. Pure.
+fn matches(route: &Route, article: &Article) -> bool {
+    article.sources.iter().any(|source| route.sources.contains(source))
+        && takes(&route.categories, &article.content.categories)
+}
+
+/// Whether a route's categories let an article's through; none means all.
+pub fn takes(wanted: &[String], have: &[String]) -> bool {
+    let have: Vec<String> = have.iter().map(|category| normal::for_matching(category)).collect();
+    wanted.is_empty() || wanted.iter().any(|category| have.contains(&normal::for_matching(category)))
+}
+
+fn draft(
+    context: &Context,
+    route: &Route,
+    account: &Account,
+    article: &Article,
+    made: &Summary,
+    origin: String,
+    now: DateTime<Utc>,
+) -> std::result::Result<Draft, String> {
+    let not_before = route.when.next_after(now, context.config.timezone).unwrap_or(now);
+    let payload = payload(&context.wording, route, account, &[made], quiet_at(context, account, not_before))?;
+    Ok(Draft {
+        account: account.name.clone(),
+        platform: account.platform(),
+        origin,
+        occasion: "first".to_owned(),
+        article: Some((article.id, article.version)),
+        digest: Vec::new(),
+        route: Some(route.name.clone()),
+        lane: route.lane,
+        reasons: reasons(route.review, &article.review),
+        payload,
+        template: template_hash(context, route, account.platform()),
+        not_before,
+        good_for: route.good_for,
+    })
+}
+
+/// Why a post needs a person. With `review = "never"` guards and near-duplicates don't count, the rest does. Pure.
+pub fn reasons(review: Review, found: &[String]) -> Vec<String> {
+    match review {
+        Review::Always if found.is_empty() => vec!["review_always".to_owned()],
+        Review::Always | Review::Guard => found.to_vec(),
+        Review::Never => found
+            .iter()
+            .filter(|reason| !reason.starts_with("near_duplicate") && !reason.starts_with("guard"))
+            .cloned()
+            .collect(),
+    }
+}
+
+/// The exact bytes of a post of one summary, or of several: a digest.
+///
+/// # Errors
+/// In words: the template's fault, or the platform's limit that could not be met.
+pub fn payload(
+    wording: &Wording,
+    route: &Route,
+    account: &Account,
+    summaries: &[&Summary],
+    silent: bool,
+) -> std::result::Result<Payload, String> {
+    let message = message(wording, route, account, summaries, silent)
+        .map_err(|error| format!("the template fails: {error}"))?;
+    platform::freeze(&message).map_err(|unfit| unfit.to_string())
+}
+
+fn message(
+    wording: &Wording,
+    route: &Route,
+    account: &Account,
+    summaries: &[&Summary],
+    silent: bool,
+) -> std::result::Result<Message, minijinja::Error> {
+    let first = summaries.first();
+    Ok(match account.platform() {
+        Platform::Facebook => {
+            let texts: Vec<String> = summaries
+                .iter()
+                .map(|made| wording.facebook(route, made))
+                .collect::<std::result::Result<_, _>>()?;
+            Message::Facebook { message: texts.join("\n\n"), link: first.and_then(|made| made.link.clone()) }
+        }
+        Platform::X => Message::X { text: first.map_or(Ok(String::new()), |made| wording.x(route, made))? },
+        Platform::Line => {
+            let mut cards = Vec::new();
+            let mut alt_text = String::new();
+            for made in summaries {
+                let bubble = wording.line(route, made)?;
+                if alt_text.is_empty() {
+                    alt_text.clone_from(&bubble.alt_text);
+                }
+                cards.push(Card {
+                    picture: made.picture.clone().filter(|picture| picture.starts_with("https://")),
+                    category: made.category.clone().unwrap_or_default(),
+                    headline: bubble.headline,
+                    summary: bubble.summary,
+                    button: bubble.button,
+                    link: made.link.clone(),
+                });
+            }
+            Message::Line { alt_text, cards, silent }
+        }
+    })
+}
+
+/// Whether LINE should deliver without a sound at that time.
+pub fn quiet_at(context: &Context, account: &Account, at: DateTime<Utc>) -> bool {
+    account.silent_hours.end_of_quiet(at, context.config.timezone).is_some()
+}
+
+/// The hash of the template that words a route's posts on a platform.
+pub fn template_hash(context: &Context, route: &Route, platform: Platform) -> String {
+    let field = match platform {
+        Platform::Facebook => "facebook",
+        Platform::X => "x",
+        Platform::Line => "summary",
+    };
+    context.wording.hash(&route.name, field)
+}

@@ -1,0 +1,172 @@
+//! Deliver: delivery → platform, and its answer back into the row.
+//!
+//! Claim, commit the intent, only then send, then record. What could not be recorded is tried again until
+//! it is; if the process dies meanwhile the row is `sending` and becomes doubt, never a second send.
+
+use std::time::Duration;
+use std::time::Instant;
+
+use tracing::info;
+use tracing::warn;
+use uuid::Uuid;
+
+use crate::clock;
+use crate::config::account::Account;
+use crate::model::account::Mode;
+use crate::model::attempt::Answer;
+use crate::model::delivery::Delivery;
+use crate::model::readback;
+use crate::model::readback::Sought;
+use crate::model::transition::Event;
+use crate::model::transition::Transition;
+use crate::pipeline::Context;
+use crate::pipeline::Step;
+use crate::pipeline::compose;
+use crate::platform::Publisher;
+use crate::store::account;
+use crate::store::db::Result;
+use crate::store::delivery;
+use crate::store::delivery::Claim;
+use crate::store::delivery::Happening;
+use crate::store::delivery::Terms;
+
+/// How far back a post that an editor made by hand is looked for.
+const ALREADY_THERE_SINCE: chrono::TimeDelta = chrono::TimeDelta::hours(24);
+
+/// The pause before a result that the database did not take is offered again.
+const RECORD_AGAIN: Duration = Duration::from_millis(500);
+
+/// Sends what goes out next on an account, if anything may go now.
+///
+/// # Errors
+/// What the database says; nothing was sent then.
+pub async fn step(context: &Context, name: &str) -> Result<Step> {
+    let Some((account, publisher)) = context.account(name) else { return Ok(Step::Idle) };
+    let stamp = context.stamp("deliver");
+    let claimed_at = clock::monotonic();
+    let terms = Terms {
+        shadow: account.mode == Mode::Shadow,
+        quiet: account.quiet_hours.end_of_quiet(stamp.at, context.config.timezone).is_some(),
+        min_gap: account.min_gap,
+        lease: context.config.delivery.lease,
+        boot: context.boot.clone(),
+        policy: context.policy(name),
+    };
+    match delivery::claim(&context.db, &stamp, name, &terms).await? {
+        Claim::Nothing => Ok(Step::Idle),
+        Claim::Moved(state) => {
+            info!(account.name = name, "The next delivery on {name} became {state} without a send");
+            Ok(Step::Worked)
+        }
+        Claim::Stale { post } => {
+            compose::reword(context, post).await?;
+            Ok(Step::Worked)
+        }
+        Claim::Sending(claimed) => {
+            send(context, account, publisher, &claimed, claimed_at).await;
+            Ok(Step::Worked)
+        }
+    }
+}
+
+/// Sends a claimed delivery and records what came of it.
+async fn send(
+    context: &Context,
+    account: &Account,
+    publisher: &Publisher,
+    claimed: &Delivery,
+    claimed_at: Instant,
+) {
+    if let Some(link) = already_there(context, account, publisher, claimed).await {
+        record(context, claimed, Event::AlreadyThere { link }.into()).await;
+        return;
+    }
+    // A machine that slept between claim and send must not send under a lease that others may have taken over.
+    let delivery = &context.config.delivery;
+    if claimed_at.elapsed() + delivery.timeout > delivery.lease {
+        let reason = "the lease was too far gone to send safely".to_owned();
+        record(context, claimed, Event::NotSent { reason }.into()).await;
+        return;
+    }
+    let key = claimed.retry_key.as_deref().and_then(|key| Uuid::parse_str(key).ok());
+    let answer = publisher.send(&claimed.body, key, context.now()).await;
+    log_answer(claimed, &answer);
+    let event = Event::Answered(answer.result.clone());
+    let evidence = serde_json::Value::Null;
+    record(context, claimed, Happening { event, evidence, answer: Some(answer), chance: rand::random() })
+        .await;
+    remember_user(context, account, publisher).await;
+}
+
+/// Records a result, however long the database takes to accept it: until then the account sends nothing else.
+async fn record(context: &Context, claimed: &Delivery, happening: Happening) -> Option<Transition> {
+    let policy = context.policy(&claimed.account);
+    loop {
+        let stamp = context.stamp("deliver");
+        match delivery::finish(&context.db, &stamp, claimed, happening.clone(), &policy).await {
+            Ok(next) => return next,
+            Err(error) => {
+                warn!(delivery.id = claimed.id, error = %error, "The result of a send could not be recorded yet");
+                tokio::time::sleep(RECORD_AGAIN).await;
+            }
+        }
+    }
+}
+
+/// Where a recent post with the same link stands that is not ours: an editor was faster by hand.
+/// Looked for before the first attempt only; a look that fails does not block.
+async fn already_there(
+    context: &Context,
+    account: &Account,
+    publisher: &Publisher,
+    claimed: &Delivery,
+) -> Option<String> {
+    if !account.already_there || !publisher.can_read_back() || claimed.facts.attempts > 1 {
+        return None;
+    }
+    let link = claimed.link.as_deref()?;
+    let now = context.now();
+    let since = now - ALREADY_THERE_SINCE;
+    let ours = delivery::list_remote_ids(&context.db, &account.name, claimed.id, since).await.ok()?;
+    let recent = match publisher.recent(since, now).await {
+        Ok(recent) => recent,
+        Err(error) => {
+            info!(delivery.id = claimed.id, error = %error, "The account could not be looked at before publishing");
+            return None;
+        }
+    };
+    let sought = Sought { link: Some(link), text: "", attempt_started_at: since };
+    let found = readback::find(
+        sought,
+        &recent.posts,
+        &ours.into_iter().collect(),
+        None,
+        recent.clock_offset.unwrap_or(0),
+    )?;
+    Some(found.permalink.clone().unwrap_or_else(|| found.remote_id.clone()))
+}
+
+/// Keeps X's own id of the account once it had to be asked for.
+async fn remember_user(context: &Context, account: &Account, publisher: &Publisher) {
+    let Some(id) = publisher.user_id() else { return };
+    if let Err(error) = account::note_remote_user(&context.db, &account.name, id).await {
+        warn!(account.name = account.name, error = %error, "The account's own id could not be kept");
+    }
+}
+
+fn log_answer(claimed: &Delivery, answer: &Answer) {
+    let Delivery { id, post, account, .. } = claimed;
+    match &answer.result {
+        Ok(receipt) => {
+            info!(
+                delivery.id = id,
+                account.name = account,
+                remote_id = receipt.remote_id,
+                "Delivered post {post} to {account}"
+            );
+        }
+        Err(error) => {
+            warn!(delivery.id = id, account.name = account, error = %error, "Post {post} is not confirmed on {account}");
+        }
+    }
+}

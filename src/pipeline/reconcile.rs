@@ -1,0 +1,127 @@
+//! Reconcile: settles deliveries of which nobody knows whether they are public, by reading the account back.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use serde_json::json;
+use tracing::info;
+use tracing::warn;
+
+use crate::clock;
+use crate::model::attempt::Receipt;
+use crate::model::attempt::SendError;
+use crate::model::delivery::Delivery;
+use crate::model::readback;
+use crate::model::readback::NewestKnown;
+use crate::model::readback::Recent;
+use crate::model::readback::Sought;
+use crate::model::transition::Event;
+use crate::model::transition::Look;
+use crate::pipeline::Context;
+use crate::pipeline::Step;
+use crate::store::account as accounts;
+use crate::store::db::Result;
+use crate::store::delivery;
+use crate::store::delivery::Happening;
+use crate::store::delivery::Newest;
+
+/// How far back the ids of our own posts are kept apart from the one we look for.
+const OURS_SINCE: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Turns lost leases into doubt.
+///
+/// # Errors
+/// What the database says.
+pub async fn release(context: &Context) -> Result<Step> {
+    let stamp = context.stamp("reconcile");
+    let lost =
+        delivery::release_lost(&context.db, &stamp, &context.boot, |name| context.policy(name)).await?;
+    if lost > 0 {
+        warn!(deliveries = lost, "Took over {lost} deliveries whose sender stopped in the middle");
+    }
+    Ok(if lost > 0 { Step::Worked } else { Step::Idle })
+}
+
+/// Takes one look for one unconfirmed delivery.
+///
+/// # Errors
+/// What the database says.
+pub async fn step(context: &Context) -> Result<Step> {
+    let stamp = context.stamp("reconcile");
+    let lease = context.config.delivery.lease;
+    let Some(doubtful) = delivery::claim_look(&context.db, &stamp, lease).await? else {
+        return Ok(Step::Idle);
+    };
+    let (look, evidence) = look(context, &doubtful).await?;
+    let name = doubtful.account.clone();
+    info!(
+        delivery.id = doubtful.id,
+        account.name = name,
+        "Looked for post {} on {name}: {look:?}",
+        doubtful.post
+    );
+    let happening = Happening { event: Event::Looked(look), evidence, answer: None, chance: rand::random() };
+    let stamp = context.stamp("reconcile");
+    let policy = context.policy(&doubtful.account);
+    let applied =
+        delivery::apply(&context.db, &stamp, doubtful.id, Some(doubtful.fence), happening, &policy).await?;
+    if let Err(refusal) = applied {
+        info!(delivery.id = doubtful.id, "A look came too late: {refusal}");
+    }
+    Ok(Step::Worked)
+}
+
+/// Reads the account back and compares; what was seen is the evidence.
+async fn look(context: &Context, doubtful: &Delivery) -> Result<(Look, serde_json::Value)> {
+    let Some((account, publisher)) = context.account(&doubtful.account) else {
+        let reason = "the account is not configured any more".to_owned();
+        return Ok((Look::Failed(SendError::Rejected { reason }), json!({})));
+    };
+    let now = context.now();
+    let started = doubtful.facts.attempt_started_at.unwrap_or(now);
+    let known = accounts::find(&context.db, &doubtful.account).await?;
+    let newest = delivery::newest_delivered(&context.db, &doubtful.account, doubtful.id).await?;
+    let since = newest.as_ref().map_or(started, |newest| newest.started_at.min(started));
+    let recent = match publisher.recent(since, now).await {
+        Ok(recent) => recent,
+        Err(error) => {
+            let evidence = json!({ "look": doubtful.facts.looks + 1, "error": error.to_string() });
+            return Ok((Look::Failed(error), evidence));
+        }
+    };
+    let offset = recent.clock_offset.or(known.map(|known| known.clock_offset)).unwrap_or(0);
+    let ours =
+        delivery::list_remote_ids(&context.db, &doubtful.account, doubtful.id, now - clock::span(OURS_SINCE));
+    let ours: HashSet<String> = ours.await?.into_iter().collect();
+    Ok(compare(doubtful, &recent, newest.as_ref(), &ours, account.application(), offset))
+}
+
+/// What a list says of a delivery. Pure.
+fn compare(
+    doubtful: &Delivery,
+    recent: &Recent,
+    newest: Option<&Newest>,
+    ours: &HashSet<String>,
+    application: Option<&str>,
+    offset: i64,
+) -> (Look, serde_json::Value) {
+    let look = doubtful.facts.looks + 1;
+    let started = doubtful.facts.attempt_started_at.unwrap_or(doubtful.facts.due_at);
+    let sought = Sought { link: doubtful.link.as_deref(), text: &doubtful.text, attempt_started_at: started };
+    let mut evidence = json!({
+        "look": look, "listed": recent.posts.len(), "complete": recent.complete, "clock_offset": offset,
+        "newest": recent.posts.iter().map(|post| post.created_at).max(),
+    });
+    if let Some(post) = readback::find(sought, &recent.posts, ours, application, offset) {
+        evidence["found"] = json!({ "remote_id": post.remote_id, "created_at": post.created_at });
+        let receipt = Receipt { remote_id: post.remote_id.clone(), permalink: post.permalink.clone() };
+        return (Look::Found(receipt), evidence);
+    }
+    let newest = newest.map(|newest| NewestKnown {
+        remote_id: &newest.remote_id,
+        published_at: newest.known_at + chrono::TimeDelta::seconds(offset),
+    });
+    let fresh = readback::is_fresh(recent, newest, u32::try_from(look).unwrap_or(u32::MAX));
+    evidence["fresh"] = json!(fresh);
+    (Look::Absent { fresh }, evidence)
+}

@@ -1,0 +1,79 @@
+//! Summarize: article → summary, once it has settled.
+
+use tracing::info;
+use url::Url;
+
+use crate::http::guard::Guard;
+use crate::model::article::Content;
+use crate::model::summary::Summary;
+use crate::pipeline::Context;
+use crate::pipeline::Step;
+use crate::store::article;
+use crate::store::article::Article;
+use crate::store::db::Result;
+use crate::store::summary;
+use crate::text::cut;
+use crate::text::extract;
+use crate::text::keyword;
+
+/// What the audit log calls the writer of these summaries; a new number when its output changes.
+pub const WRITER: &str = "extract/1";
+
+/// The longest headline made from a body when the source gives none, in code points.
+const MADE_HEADLINE: usize = 90;
+
+/// Summarizes the article that has been settled longest.
+///
+/// # Errors
+/// What the database says.
+pub async fn step(context: &Context) -> Result<Step> {
+    let Some(article) = article::next_settled(&context.db, context.now()).await? else {
+        return Ok(Step::Idle);
+    };
+    let (made, review) = summarize(context, &article).await;
+    let stamp = context.stamp("summarize");
+    if summary::insert(&context.db, &stamp, &article, &made, WRITER, &review).await? {
+        info!(article.id = article.id, "Summarized article {}: {}", article.id, made.headline);
+    }
+    Ok(Step::Worked)
+}
+
+/// The summary of an article as it stands, and what a person should look at.
+pub async fn summarize(context: &Context, article: &Article) -> (Summary, Vec<String>) {
+    let guard = context.fetcher.guard();
+    let content = &article.content;
+    let mut review = article.review.clone();
+    if let Some(refusal) = refused(guard, content.link.as_deref()).await {
+        review.push(format!("link_refused: {refusal}"));
+    }
+    let picture = match (&content.image, refused(guard, content.image.as_deref()).await) {
+        (Some(picture), None) => Some(picture.clone()),
+        _ => None,
+    };
+    (write(content, picture, context.config.style.hashtags as usize), review)
+}
+
+/// Writes a summary from what an article says. Pure.
+pub fn write(content: &Content, picture: Option<String>, hashtags: usize) -> Summary {
+    let headline = if content.title.is_empty() {
+        cut::cut(content.text.lines().next().unwrap_or_default(), MADE_HEADLINE).to_owned()
+    } else {
+        content.title.clone()
+    };
+    Summary {
+        units: extract::rank(&headline, &content.text),
+        hashtags: keyword::hashtags(&content.categories, &headline, &content.text, hashtags),
+        category: content.categories.first().cloned(),
+        picture,
+        link: content.link.clone(),
+        headline,
+    }
+}
+
+/// Why the guard refuses an address; `None` when it does not, or there is none.
+async fn refused(guard: &Guard, address: Option<&str>) -> Option<String> {
+    match Url::parse(address?) {
+        Ok(url) => guard.check(&url).await.err().map(|refusal| refusal.to_string()),
+        Err(error) => Some(format!("{:?} is no address: {error}", address.unwrap_or_default())),
+    }
+}
