@@ -1,4 +1,4 @@
-//! Telemetry: where log lines go: to journald under systemd, else to standard error.
+//! Telemetry: sends log lines to journald under systemd, else to stderr.
 
 use std::io::IsTerminal;
 

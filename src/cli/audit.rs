@@ -1,4 +1,4 @@
-//! Audit: reads, exports and verifies the log, with or without a daemon, with or without a database.
+//! Audit: reads, exports and verifies the log, with or without a database.
 
 use std::fs;
 use std::io::BufReader;

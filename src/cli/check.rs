@@ -1,4 +1,4 @@
-//! Check: says all that is wrong with the configuration at once, and with `--online` outside of it.
+//! Check: says all that is wrong with the configuration at once.
 
 use std::io::Write;
 use std::path::Path;

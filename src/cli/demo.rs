@@ -1,4 +1,4 @@
-//! Demo: the whole way from a feed to three platforms, with nothing configured and nothing outside this machine.
+//! Demo: shows the whole way from a feed to three platforms.
 
 use std::collections::BTreeMap;
 use std::collections::HashSet;

@@ -1,4 +1,4 @@
-//! Desk: what most commands begin with: the configuration, the database, the keys.
+//! Desk: opens the configuration, the database and the keys.
 
 use std::fs;
 use std::io::Write;

@@ -1,4 +1,4 @@
-//! Hold: stops posting from the command line, with a reason, and lifts it again.
+//! Hold: stops posting, with a reason, and lifts it again.
 
 use std::io::Write;
 use std::path::Path;

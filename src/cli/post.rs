@@ -1,4 +1,4 @@
-//! Post: lists posts and decides about them from the command line, as the pages do.
+//! Post: lists posts and decides about them, as the pages do.
 
 use std::io::Write;
 use std::path::Path;

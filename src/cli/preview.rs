@@ -1,4 +1,4 @@
-//! Preview: what each account would get for an article, with counts and cost. Nothing is stored or sent.
+//! Preview: shows what each account would get for an article.
 
 use std::collections::BTreeMap;
 use std::io::Write;

@@ -1,4 +1,4 @@
-//! Sandbox: the fake platforms and the sample feed alone, for trying things out and for training.
+//! Sandbox: runs the fake platforms and the sample feed alone.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

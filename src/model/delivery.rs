@@ -1,4 +1,4 @@
-//! Delivery: one act on a platform for a post; it carries state, lease and attempts.
+//! Delivery: does one act on a platform for a post.
 //!
 //! Who may move it where is decided in `model::transition`.
 

@@ -1,4 +1,4 @@
-//! Collect: source → articles. Polls a source and stores what is new, changed, or only to be remembered.
+//! Collect: polls a source and stores its articles.
 //!
 //! Whether an article is news is never decided by its date alone but by the set of identities seen before:
 //! editors back-date, schedulers are late, and a feed's window moves (feeds.md section 2).

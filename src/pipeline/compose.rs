@@ -1,4 +1,4 @@
-//! Compose: summary → posts, one for each account that a route names, worded and frozen.
+//! Compose: words a summary as posts, one for each account of a route.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,4 @@
-//! Fire: a digest route whose hour has come → one post for each of its accounts.
+//! Fire: makes the posts of a digest route whose hour has come.
 //!
 //! A moment fires once, on one node: its row in `firing` is unique. What was missed while the daemon
 //! was down follows the route's `misfire`.

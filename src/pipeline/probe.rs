@@ -1,4 +1,4 @@
-//! Probe: asks paused accounts with a harmless read whether they may send again.
+//! Probe: asks paused accounts whether they may send again.
 //!
 //! Only a clear refusal keeps an account paused: an answer that does not speak of the credential or the
 //! budget (a 404, a 5xx) lets one post find out.

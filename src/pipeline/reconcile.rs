@@ -1,4 +1,4 @@
-//! Reconcile: settles deliveries of which nobody knows whether they are public, by reading the account back.
+//! Reconcile: settles by reading back what nobody knows to be public.
 
 use std::collections::HashSet;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Template: words a summary for one platform, so that it fits and nothing is cut badly.
+//! Template: words a summary for one platform, so that it fits.
 //!
 //! A route's own minijinja templates, or ours in Thai. Article text is data: it never becomes a template,
 //! and a template runs on limited fuel with undefined names refused.

@@ -1,4 +1,4 @@
-//! Accounts at rest: spacing, pauses, the circuit, the platform's clock.
+//! Account: keeps spacing, pauses, the circuit, the platform's clock.
 //!
 //! A pause belongs to the account, never to its posts: they wait, they don't burn.
 

@@ -1,4 +1,4 @@
-//! Articles at rest: found by any alias, kept in versions, moved on by the steps.
+//! Article: finds articles by any alias, keeps them in versions.
 
 use chrono::DateTime;
 use chrono::Utc;

@@ -1,4 +1,6 @@
-//! Attempts at rest: opened with the claim, closed with the answer (both in `store::delivery`); read here.
+//! Attempt: reads the tries of a delivery.
+//!
+//! They are opened with the claim and closed with the answer, both in `store::delivery`.
 
 use chrono::DateTime;
 use chrono::Utc;

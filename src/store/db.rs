@@ -1,4 +1,4 @@
-//! Database: one handle over SQLite and PostgreSQL; the only place that knows which engine runs.
+//! Database: holds SQLite and PostgreSQL behind one handle.
 //!
 //! Callers write one SQL text with `$1` placeholders, times as microseconds in BIGINT, JSON as TEXT,
 //! truth values as 0 and 1. What differs (locks, clock, row locking) is asked of [`Tx`].

@@ -1,4 +1,4 @@
-//! Deliveries at rest: claim what is due, record how it went, find what needs a look.
+//! Delivery: claims what is due, records how it went.
 //!
 //! The row is the truth and the queue at once. What may happen is decided by `model::transition`;
 //! here it is read, decided and written in one transaction, with its audit entry.

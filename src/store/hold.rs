@@ -1,4 +1,4 @@
-//! Holds at rest: a switch with a reason that stops lanes on accounts until it is lifted.
+//! Hold: keeps the switches that stop lanes on accounts.
 
 use chrono::DateTime;
 use chrono::Utc;

@@ -1,4 +1,4 @@
-//! Listings: posts with their deliveries, as people look at them.
+//! Listing: shows posts with their deliveries, as people look at them.
 
 use chrono::DateTime;
 use chrono::Utc;

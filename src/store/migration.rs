@@ -1,4 +1,4 @@
-//! Migrations: forward-only files, run at start under a lock, all in one transaction.
+//! Migration: brings the schema forward at start, under a lock.
 
 use chrono::DateTime;
 use chrono::Utc;

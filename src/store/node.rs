@@ -1,4 +1,4 @@
-//! Nodes at rest: which daemons live on this database, one a name.
+//! Node: keeps one live daemon a name.
 //!
 //! A name is held by a lock that the operating system or PostgreSQL gives back the moment a daemon dies:
 //! a locked file beside SQLite, an advisory lock on a connection of its own on PostgreSQL. So a second

@@ -1,4 +1,4 @@
-//! Posts at rest: one for each account, origin and occasion; frozen payloads, review, approval.
+//! Post: keeps one post for each account, origin and occasion.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Routes at rest: articles that wait for a route's next firing, and the firings that were.
+//! Route: keeps what waits for a firing, and the firings that were.
 
 use chrono::DateTime;
 use chrono::Utc;

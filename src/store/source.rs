@@ -1,4 +1,4 @@
-//! Sources at rest: what we remember between polls, and whose turn it is.
+//! Source: remembers polls, and whose turn it is.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Summaries at rest, one a version of an article.
+//! Summary: keeps one for each version of an article.
 
 use serde_json::json;
 

@@ -1,5 +1,6 @@
-//! Span: finds what a cut must never tear: names with their titles, numbers with their units,
-//! dates, times, quotations, brackets, addresses.
+//! Span: finds what a cut must never tear.
+//!
+//! Names with their titles, numbers with their units, dates, times, quotations, brackets, addresses.
 //!
 //! Spec: thai.md, sections 0.3 and 2. A span too many costs a cut a few letters; a span too few
 //! parts a name from its rank before all readers. So the rules lean towards too many.

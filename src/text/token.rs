@@ -1,4 +1,6 @@
-//! Token: finds what a reader takes as one sign: addresses, numbers, tags, abbreviations.
+//! Token: finds what a reader takes as one sign.
+//!
+//! Addresses, numbers, tags, abbreviations.
 //!
 //! A Thai full stop is almost never the end of a sentence: it marks an abbreviation (พล.ต.อ., น.),
 //! and several in a row are one.
