@@ -45,6 +45,9 @@ pub const GRACE: Duration = Duration::from_secs(20);
 /// How many sources are polled at once.
 const COLLECTORS: usize = 8;
 
+/// How many article pages are read at once: reading one can cost a second of CPU.
+const READERS: usize = 4;
+
 /// A jump of the wall clock against the monotonic one that is worth an entry (reliability.md section 2).
 const CLOCK_JUMP: TimeDelta = TimeDelta::seconds(60);
 
@@ -102,6 +105,9 @@ pub async fn work(context: Arc<Context>, seat: Seat, pulse: Arc<Pulse>, stop: Ca
     let loops = TaskTracker::new();
     for _ in 0..COLLECTORS.min(context.config.sources.len()) {
         loops.spawn(collect(context.clone(), stop.clone()));
+    }
+    for _ in 0..READERS {
+        loops.spawn(read(context.clone(), stop.clone()));
     }
     loops.spawn(edit(context.clone(), stop.clone()));
     loops.spawn(reconcile(context.clone(), stop.clone()));
@@ -165,6 +171,15 @@ async fn collect(context: Arc<Context>, stop: CancellationToken) {
         // A poll that is due but leased elsewhere must not make this a busy loop.
         let sleep = until(next, context.now()).max(Duration::from_millis(50));
         stop.run_until_cancelled(tokio::time::sleep(sleep)).await;
+    }
+}
+
+async fn read(context: Arc<Context>, stop: CancellationToken) {
+    let mut changes = context.db.changes();
+    while !stop.is_cancelled() {
+        if attempt("read", pipeline::read::step(&context)).await == Step::Idle {
+            stop.run_until_cancelled(changes.next(LONGEST_SLEEP)).await;
+        }
     }
 }
 

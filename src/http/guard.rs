@@ -5,9 +5,11 @@
 //! to: [`Resolver`] answers with checked addresses, so a name cannot change its mind in between.
 //! Literal addresses never reach a resolver; [`Guard::check_url`] sees them in every hop's URL.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -55,13 +57,48 @@ const REFUSED_V6: [(Ipv6Addr, u8, Reason); 9] = [
 #[derive(Debug, Clone, Default)]
 pub struct Guard {
     allow: Vec<IpNet>,
+    names: Arc<Names>,
+}
+
+/// What names resolved to lately, so that a hundred articles of one site ask once, also where asking hangs.
+/// Only [`Guard::check`] looks here; what is fetched is resolved anew.
+#[derive(Debug, Default)]
+struct Names(Mutex<HashMap<String, (Instant, Vec<IpAddr>)>>);
+
+/// How long an answer of the resolver, also an empty one, is believed.
+const NAME_LIFE: Duration = Duration::from_secs(60);
+
+/// The most names that are remembered; past it all are forgotten.
+const NAMES_MAX: usize = 4_096;
+
+impl Names {
+    /// The addresses of a name now; none if it doesn't resolve in time.
+    async fn look_up(&self, name: &str) -> Vec<IpAddr> {
+        let now = crate::clock::monotonic();
+        if let Some((asked, addresses)) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(name)
+            && now.duration_since(*asked) < NAME_LIFE
+        {
+            return addresses.clone();
+        }
+        let answer = tokio::time::timeout(RESOLVE_WITHIN, tokio::net::lookup_host((name, 0))).await;
+        let addresses: Vec<IpAddr> = match answer {
+            Ok(Ok(addresses)) => addresses.map(|address| address.ip()).collect(),
+            Ok(Err(_)) | Err(_) => Vec::new(),
+        };
+        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if names.len() >= NAMES_MAX {
+            names.clear();
+        }
+        names.insert(name.to_owned(), (now, addresses.clone()));
+        addresses
+    }
 }
 
 impl Guard {
     /// A guard that passes public addresses and, besides, every address and port of the networks in `allow`
     /// (the configuration's `http.allow_private_networks`).
     pub fn new(allow: Vec<IpNet>) -> Self {
-        Self { allow }
+        Self { allow, names: Arc::default() }
     }
 
     /// Checks all that can be seen in the URL itself: scheme, credentials, port, a literal address.
@@ -107,11 +144,9 @@ impl Guard {
     pub async fn check(&self, url: &Url) -> Result<(), Refusal> {
         self.check_url(url)?;
         let Some(Host::Domain(name)) = url.host() else { return Ok(()) };
-        let look_up = tokio::net::lookup_host((name, 0));
-        let Ok(Ok(addresses)) = tokio::time::timeout(RESOLVE_WITHIN, look_up).await else { return Ok(()) };
-        for address in addresses {
-            let refuse = |reason| Refusal { host: shown_host(url), address: Some(address.ip()), reason };
-            self.check_address(address.ip(), Reach::of(url)).map_err(refuse)?;
+        for address in self.names.look_up(name).await {
+            let refuse = |reason| Refusal { host: shown_host(url), address: Some(address), reason };
+            self.check_address(address, Reach::of(url)).map_err(refuse)?;
         }
         Ok(())
     }

@@ -216,6 +216,8 @@ actions! {
     SourceFlooded "source.flooded" "ข่าวเข้ามากผิดปกติ";
     ArticleSeen "article.seen" "บันทึกว่าเห็นข่าวแล้ว ไม่โพสต์";
     ArticleCollected "article.collected" "รับข่าวใหม่";
+    ArticleRead "article.page_read" "อ่านหน้าข่าวเต็ม";
+    ArticleUnreadable "article.page_failed" "อ่านหน้าข่าวไม่ได้ ใช้ข้อความจากฟีด";
     ArticleChanged "article.changed" "ข่าวถูกแก้ไข";
     ArticleGone "article.gone" "ข่าวถูกถอดจากต้นทาง";
     SummaryMade "summary.made" "สรุปข่าว";

@@ -32,6 +32,7 @@ use crate::model::lane::Lane;
 use crate::model::source::Memory;
 use crate::pipeline::Context;
 use crate::pipeline::Step;
+use crate::pipeline::read;
 use crate::store::article;
 use crate::store::article::Arrival;
 use crate::store::audit;
@@ -254,7 +255,8 @@ impl Visit<'_> {
         } else {
             stamp.at + clock::span(self.source.settle)
         };
-        let arrival = Arrival { only_seen, review, settle_at };
+        let wants_page = only_seen.is_none() && read::is_excerpt(&entry.content);
+        let arrival = Arrival { only_seen, review, settle_at, wants_page };
         let id = article::insert(tx, &stamp, &self.source.name, entry, &self.body_hash, &arrival).await?;
         article::add_aliases(tx, id, names).await
     }

@@ -5,6 +5,7 @@
 //! and table-tested; the loops that call it live in `daemon`.
 
 pub mod collect;
+pub mod read;
 pub mod summarize;
 pub mod template;
 pub mod compose;
@@ -31,6 +32,7 @@ use crate::http::fetch::Fetcher;
 use crate::http::guard::Guard;
 use crate::model::checkpoint::Signer;
 use crate::model::transition::Policy;
+use crate::pipeline::read::Troubles;
 use crate::pipeline::template::Wording;
 use crate::platform::Publisher;
 use crate::store::account;
@@ -63,6 +65,8 @@ pub struct Context {
     pub clock: Clock,
     /// Fetches what sources and pages offer.
     pub fetcher: Fetcher,
+    /// Sites whose pages can't be read lately.
+    pub troubles: Troubles,
     /// Words posts.
     pub wording: Wording,
     /// Signs audit heads.
@@ -98,6 +102,7 @@ impl Context {
         let guard = Guard::new(config.http.allow_private_networks.clone());
         Ok(Context {
             fetcher: Fetcher::new(FETCH, guard)?,
+            troubles: Troubles::default(),
             wording: Wording::compile(&config)?,
             node: config.node.name.as_str().to_owned(),
             db,

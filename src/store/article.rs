@@ -51,6 +51,8 @@ pub struct Arrival {
     pub review: Vec<String>,
     /// When the next step may take it.
     pub settle_at: DateTime<Utc>,
+    /// Whether the source gives an excerpt only, so that the article's page must be read.
+    pub wants_page: bool,
 }
 
 const COLUMNS: &str =
@@ -92,8 +94,8 @@ pub(crate) async fn insert(
     let row = tx
         .one(
             "INSERT INTO article (sources, state, reason, review, version, hash, title, title_hash, link,
-                                  published_at, first_seen_at, changed_at, settle_at)
-             VALUES ($1, $2, $3, $4, 1, $5, $6, $7, $8, $9, $10, $10, $11) RETURNING id",
+                                  published_at, first_seen_at, changed_at, settle_at, page, page_try_at)
+             VALUES ($1, $2, $3, $4, 1, $5, $6, $7, $8, $9, $10, $10, $11, $12, $10) RETURNING id",
             args![
                 sources.to_string(),
                 if arrival.only_seen.is_some() { "seen" } else { "settling" },
@@ -105,7 +107,8 @@ pub(crate) async fn insert(
                 &content.link,
                 content.published,
                 stamp.at,
-                arrival.settle_at
+                arrival.settle_at,
+                if arrival.wants_page { "wanted" } else { "not_needed" }
             ],
         )
         .await?;
@@ -141,7 +144,8 @@ pub(crate) async fn change(
     insert_version(tx, stamp, known.id, version, &hash, content, source, body_hash).await?;
     tx.execute(
         "UPDATE article SET version = $2, hash = $3, title = $4, title_hash = $5, link = $6, changed_at = $7,
-                settle_at = CASE WHEN state = 'settling' THEN $8 ELSE settle_at END WHERE id = $1",
+                settle_at = CASE WHEN state = 'settling' THEN $8 ELSE settle_at END,
+                page = CASE WHEN page = 'not_needed' THEN page ELSE 'wanted' END, page_try_at = $7 WHERE id = $1",
         args![
             known.id,
             version,
@@ -181,6 +185,75 @@ pub(crate) async fn add_source(tx: &mut Tx, known: &Article, source: &str, now: 
 pub(crate) async fn has_twin(tx: &mut Tx, title: &str, since: DateTime<Utc>) -> Result<bool> {
     let sql = "SELECT 1 AS one FROM article WHERE title_hash = $1 AND first_seen_at >= $2 LIMIT 1";
     Ok(tx.one(sql, args![article::title_hash(title), since]).await?.is_some())
+}
+
+/// Takes an article whose page is to be read; other nodes leave it alone until `again`.
+///
+/// # Errors
+/// What the engine says.
+pub async fn claim_page(db: &Db, now: DateTime<Utc>, again: DateTime<Utc>) -> Result<Option<Article>> {
+    if db
+        .one("SELECT id FROM article WHERE page = 'wanted' AND page_try_at <= $1 LIMIT 1", args![now])
+        .await?
+        .is_none()
+    {
+        return Ok(None);
+    }
+    let mut tx = db.begin().await?;
+    let lock = if tx.is_postgres() { " FOR UPDATE OF a SKIP LOCKED" } else { "" };
+    let sql = format!(
+        "SELECT {COLUMNS} WHERE a.page = 'wanted' AND a.page_try_at <= $1 ORDER BY a.page_try_at, a.id LIMIT 1{lock}"
+    );
+    let Some(row) = tx.one(AssertSqlSafe(sql), args![now]).await? else { return Ok(None) };
+    let article = read(&row)?;
+    tx.execute("UPDATE article SET page_try_at = $2 WHERE id = $1", args![article.id, again]).await?;
+    tx.commit_quietly().await?;
+    Ok(Some(article))
+}
+
+/// Keeps what the article's page added to its newest version. The content hash stays that of the source,
+/// with which the next poll compares.
+///
+/// # Errors
+/// What the engine says.
+pub async fn add_page(
+    db: &Db,
+    stamp: &Stamp,
+    known: &Article,
+    content: &Content,
+    aliases: &[String],
+    page_hash: &str,
+) -> Result<()> {
+    let mut tx = db.begin().await?;
+    let sql = "UPDATE version SET content = $3 WHERE article = $1 AND number = $2";
+    tx.execute(sql, args![known.id, known.version, json!(content).to_string()]).await?;
+    add_aliases(&mut tx, known.id, aliases).await?;
+    note_page(&mut tx, known, "read").await?;
+    let mut entry = stamp.entry(Action::ArticleRead);
+    entry.article = Some(known.id.to_string());
+    entry.detail = json!({ "version": known.version, "fetched_hash": page_hash, "characters": content.text.chars().count() });
+    audit::append(&mut tx, &entry).await?;
+    tx.commit().await
+}
+
+/// Gives a page up: the article goes on with what the source gave.
+///
+/// # Errors
+/// What the engine says.
+pub async fn give_up_page(db: &Db, stamp: &Stamp, known: &Article, reason: &str) -> Result<()> {
+    let mut tx = db.begin().await?;
+    note_page(&mut tx, known, "failed").await?;
+    let mut entry = stamp.entry(Action::ArticleUnreadable);
+    entry.article = Some(known.id.to_string());
+    entry.detail = json!({ "reason": reason });
+    audit::append(&mut tx, &entry).await?;
+    tx.commit().await
+}
+
+async fn note_page(tx: &mut Tx, known: &Article, page: &str) -> Result<()> {
+    let sql = "UPDATE article SET page = $3 WHERE id = $1 AND version = $2 AND page = 'wanted'";
+    tx.execute(sql, args![known.id, known.version, page]).await?;
+    Ok(())
 }
 
 /// An article that has settled and waits for its summary.

@@ -37,6 +37,8 @@ CREATE TABLE article (
   state TEXT NOT NULL CHECK (state IN ('seen', 'settling', 'summarized', 'composed')),
   reason TEXT,
   review TEXT NOT NULL DEFAULT '[]',
+  page TEXT NOT NULL DEFAULT 'not_needed' CHECK (page IN ('not_needed', 'wanted', 'read', 'failed')),
+  page_try_at BIGINT NOT NULL DEFAULT 0,
   version BIGINT NOT NULL,
   hash TEXT NOT NULL,
   title TEXT NOT NULL,
@@ -48,6 +50,7 @@ CREATE TABLE article (
   settle_at BIGINT NOT NULL
 );
 CREATE INDEX article_settle ON article (settle_at) WHERE state = 'settling';
+CREATE INDEX article_page ON article (page_try_at) WHERE page = 'wanted';
 CREATE INDEX article_summarized ON article (id) WHERE state = 'summarized';
 CREATE INDEX article_title ON article (title_hash, first_seen_at);
 CREATE INDEX article_seen ON article (first_seen_at);

@@ -1,0 +1,191 @@
+//! Read: fetches an article's page when its source gives only an excerpt.
+//!
+//! A page adds to what the source says and never replaces its headline or link. One that can't be read
+//! (gone, a login wall, hostile) is given up, and the excerpt is posted; nothing waits for it.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+use std::time::Instant;
+
+use tracing::info;
+use tracing::warn;
+use url::Url;
+
+use crate::clock;
+use crate::feed::page;
+use crate::http::fetch::FetchError;
+use crate::http::fetch::Fetched;
+use crate::http::fetch::Limits;
+use crate::http::fetch::Trust;
+use crate::model::article::Content;
+use crate::model::article::Entry;
+use crate::model::article::aliases;
+use crate::model::hash;
+use crate::model::source::Memory;
+use crate::pipeline::Context;
+use crate::pipeline::Step;
+use crate::store::article;
+use crate::store::article::Article;
+use crate::store::db::Result;
+
+/// A text shorter than this, in code points, is an excerpt: WordPress cuts at 55 words, about 300 in Thai.
+const EXCERPT: usize = 350;
+
+/// Other nodes leave an article alone for this long while one reads its page; longer than a fetch may take.
+const LEASE: Duration = Duration::from_secs(60);
+
+/// After so many failures in a row a host's pages are not asked for until [`REST`] is over: a site that is
+/// down must not hold up its articles one time-out after another.
+const PATIENT_FAILURES: u32 = 3;
+
+/// How long a failing host is left alone.
+const REST: Duration = Duration::from_secs(5 * 60);
+
+/// Hosts whose pages can't be read lately: failures in a row, and when the last one was.
+#[derive(Debug, Default)]
+pub struct Troubles(Mutex<HashMap<String, (u32, Instant)>>);
+
+impl Troubles {
+    fn is_resting(&self, host: &str) -> bool {
+        let troubles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        troubles.get(host).is_some_and(|(failures, at)| *failures >= PATIENT_FAILURES && at.elapsed() < REST)
+    }
+
+    fn note(&self, host: &str, failed: bool) {
+        let mut troubles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if failed {
+            let now = clock::monotonic();
+            let entry = troubles.entry(host.to_owned()).or_insert((0, now));
+            *entry = (entry.0.saturating_add(1), now);
+        } else {
+            troubles.remove(host);
+        }
+    }
+}
+
+/// Reads the page of one article that wants it.
+///
+/// # Errors
+/// What the database says.
+pub async fn step(context: &Context) -> Result<Step> {
+    let now = context.now();
+    let Some(known) = article::claim_page(&context.db, now, now + clock::span(LEASE)).await? else {
+        return Ok(Step::Idle);
+    };
+    let stamp = context.stamp("read");
+    match fetch(context, &known).await {
+        Ok((entry, page_hash)) => {
+            let content = merge(&known.content, &entry.content);
+            let source = known.sources.first().map_or("", String::as_str);
+            // The page's canonical link is one more name; its title and text are the source's to say.
+            let named =
+                Entry { guid: None, content: Content { link: entry.content.link, ..content.clone() } };
+            let names = aliases(source, &named);
+            info!(article.id = known.id, "Read the page of article {}", known.id);
+            article::add_page(&context.db, &stamp, &known, &content, &names, &page_hash).await?;
+        }
+        Err(reason) => {
+            warn!(
+                article.id = known.id,
+                reason, "The page of article {} can't be read; its excerpt goes on", known.id
+            );
+            article::give_up_page(&context.db, &stamp, &known, &reason).await?;
+        }
+    }
+    Ok(Step::Worked)
+}
+
+/// Whether a source gives too little of an article to tell what it says. Pure.
+pub fn is_excerpt(content: &Content) -> bool {
+    let text = content.text.trim_end();
+    let cut_off = ["…", "[…]", "...", "[...]"].iter().any(|end| text.ends_with(end));
+    content.link.is_some() && (cut_off || text.chars().count() < EXCERPT)
+}
+
+async fn fetch(context: &Context, known: &Article) -> std::result::Result<(Entry, String), String> {
+    let link = known.content.link.as_deref().unwrap_or_default();
+    let url = Url::parse(link).map_err(|error| format!("{link:?} is no address: {error}"))?;
+    let host = url.host_str().unwrap_or_default();
+    if context.troubles.is_resting(host) {
+        return Err(format!("{host} did not answer lately"));
+    }
+    let fetched = context.fetcher.get(&url, Trust::Outside, &Memory::default(), Limits::PAGE).await;
+    context.troubles.note(host, fetched.is_err());
+    let Fetched { body, content_type, final_url, .. } =
+        fetched.map_err(|error: FetchError| error.to_string())?;
+    let now = context.now();
+    let page_hash = hash::sha256_hex(&body);
+    let read = tokio::task::spawn_blocking(move || {
+        page::page(&body, content_type.as_deref(), Some(&final_url), now)
+    });
+    let entry = read
+        .await
+        .map_err(|error| format!("reading broke off: {error}"))?
+        .map_err(|error| error.to_string())?;
+    if entry.content.text.trim().is_empty() {
+        return Err("the page holds no article text".to_owned());
+    }
+    Ok((entry, page_hash))
+}
+
+/// What the source says, with what only the page tells. Pure.
+fn merge(known: &Content, page: &Content) -> Content {
+    let longer = page.text.chars().count() > known.text.chars().count();
+    Content {
+        title: if known.title.is_empty() { page.title.clone() } else { known.title.clone() },
+        link: known.link.clone(),
+        published: known.published.or(page.published),
+        updated: known.updated.or(page.updated),
+        author: known.author.clone().or_else(|| page.author.clone()),
+        categories: if known.categories.is_empty() {
+            page.categories.clone()
+        } else {
+            known.categories.clone()
+        },
+        image: known.image.clone().or_else(|| page.image.clone()),
+        text: if longer { page.text.clone() } else { known.text.clone() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn content(text: &str) -> Content {
+        Content {
+            title: "หัวข้อ".into(),
+            link: Some("https://a.example/1".into()),
+            text: text.into(),
+            ..Content::default()
+        }
+    }
+
+    #[test]
+    fn a_short_or_broken_off_text_is_an_excerpt() {
+        assert!(is_excerpt(&content("")));
+        assert!(is_excerpt(&content("ข่าวสั้น")));
+        assert!(is_excerpt(&content(&format!("{}…", "ก".repeat(900)))));
+        assert!(!is_excerpt(&content(&"ก".repeat(900))));
+        assert!(!is_excerpt(&Content { link: None, ..content("") }));
+    }
+
+    #[test]
+    fn a_page_adds_and_never_replaces_headline_or_link() {
+        let page = Content {
+            title: "หัวข้ออื่น".into(),
+            link: Some("https://a.example/other".into()),
+            image: Some("https://a.example/1.jpg".into()),
+            ..content("เนื้อความเต็ม")
+        };
+        let merged = merge(&content("สั้น"), &page);
+        assert_eq!((merged.title.as_str(), merged.link.as_deref()), ("หัวข้อ", Some("https://a.example/1")));
+        assert_eq!((merged.text.as_str(), merged.image), ("เนื้อความเต็ม", page.image));
+    }
+
+    #[test]
+    fn a_page_that_says_less_than_the_source_adds_no_text() {
+        assert_eq!(merge(&content("ยาวกว่ามาก"), &content("สั้น")).text, "ยาวกว่ามาก");
+    }
+}
