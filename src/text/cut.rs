@@ -133,6 +133,12 @@ fn end_well(reading: &Reading, at: usize) -> Option<usize> {
     if !reading.may_part(at) {
         return None;
     }
+    let end = settled_end(reading, at);
+    (end > 0 && (end == at || reading.may_part(end))).then_some(end)
+}
+
+/// The end of the text up to `at` without the connectives and openers it would dangle on.
+pub fn settled_end(reading: &Reading, at: usize) -> usize {
     let text = reading.text;
     let mut end = at;
     loop {
@@ -142,10 +148,9 @@ fn end_well(reading: &Reading, at: usize) -> Option<usize> {
         } else if let Some(word) = reading.word_before(end).filter(|word| table::CONNECTIVES.contains(word)) {
             end -= word.len();
         } else {
-            break;
+            return end;
         }
     }
-    (end > 0 && (end == at || reading.may_part(end))).then_some(end)
 }
 
 /// Signs that promise more.

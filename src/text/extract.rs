@@ -16,6 +16,7 @@ use crate::text::normal;
 use crate::text::reading::Reading;
 use crate::text::sentence;
 use crate::text::table;
+use crate::text::words;
 
 /// One unit of an article's body (a sentence or clause a reader would accept), with its worth.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -81,17 +82,26 @@ pub fn fill(units: &[Unit], max: usize, measure: &dyn Fn(&str) -> usize) -> Stri
             chosen.push((place, text));
             continue;
         }
+        // A part in the middle would run into the next unit and say what the article doesn't.
+        if chosen.iter().any(|&(other, _)| other > place) {
+            continue;
+        }
         let room = max.saturating_sub(measure(&joined(&chosen, (place, ""))));
         if room < FILL_MIN {
             break;
         }
         let part = cut::cut_by(text, room, measure);
-        if cut::code_points(part) >= FILL_MIN {
+        if cut::code_points(part) >= FILL_MIN && (chosen.is_empty() || says_something(part)) {
             chosen.push((place, part));
             break;
         }
     }
     join(&mut chosen)
+}
+
+/// Whether a part holds more than a row of names and titles: a verb.
+fn says_something(part: &str) -> bool {
+    words::words(part).iter().any(|word| table::VERBAL.contains(word) || table::NEWS_VERBS.contains(word))
 }
 
 /// The best `count` whole units of at most `max` code points together, in document order.

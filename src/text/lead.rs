@@ -11,6 +11,9 @@ use crate::text::reading::Reading;
 use crate::text::span::Kind;
 use crate::text::table;
 
+/// The longest attribution that is dropped, in code points.
+const ATTRIBUTION_MAX: usize = 260;
+
 /// The lead of at most `max` code points, cut at a space.
 pub fn lead(body: &str, max: usize) -> String {
     let reading = Reading::of(body);
@@ -29,9 +32,10 @@ pub fn trim(reading: &Reading, range: Range<usize>, first: bool) -> Range<usize>
         start = skip_attribution(reading, start, range.end);
     }
     start = skip_connective(reading, start, range.end);
+    let end = cut::settled_end(reading, range.end);
     // What is left must still be worth reading.
-    match cut::code_points(&text[start..range.end]) >= 20 {
-        true => start..range.end,
+    match start < end && cut::code_points(&text[start..end]) >= 20 {
+        true => start..end,
         false => range,
     }
 }
@@ -98,11 +102,22 @@ fn skip_attribution(reading: &Reading, start: usize, end: usize) -> usize {
         .filter_map(|verb| text[start..end].find(verb).map(|at| start + at + verb.len()))
         .min();
     match verb {
-        Some(past) if cut::code_points(&text[start..past]) <= 260 && !reading.is_inside(past) => {
-            end - text[past..end].trim_start().len()
+        Some(past) if is_release(reading, start, past) && !reading.is_inside(past) => {
+            let statement = text[past..end].trim_start();
+            let opinion = table::OPINIONS.iter().any(|word| statement.starts_with(word));
+            if opinion { start } else { end - statement.len() }
         }
         _ => start,
     }
+}
+
+/// Whether an attribution is a release's: at least two people or offices, and not endless.
+fn is_release(reading: &Reading, start: usize, end: usize) -> bool {
+    let attribution = &reading.text[start..end];
+    let names =
+        reading.spans.iter().filter(|span| span.kind == Kind::Name && start <= span.start && span.end <= end);
+    let offices: usize = table::ROLES.iter().map(|role| attribution.matches(role).count()).sum();
+    (names.count() >= 2 || offices >= 2) && cut::code_points(attribution) <= ATTRIBUTION_MAX
 }
 
 /// Goes past a connective that means nothing without the unit before.
