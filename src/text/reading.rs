@@ -64,6 +64,11 @@ impl<'a> Reading<'a> {
             || rest.starts_with("ฯพณฯ")
     }
 
+    /// The spans that begin at `at` or behind it.
+    pub fn spans_from(&self, at: usize) -> impl Iterator<Item = &Span> {
+        self.spans[self.spans.partition_point(|span| span.start < at)..].iter()
+    }
+
     /// The word that ends at `at`, if a word does.
     pub fn word_before(&self, at: usize) -> Option<&'a str> {
         let place = self.words.binary_search(&at).ok()?;
