@@ -1,4 +1,4 @@
-//! Address: finds the web addresses that X turns into links, exactly as twitter-text 3.1.0 does.
+//! Address: finds the web addresses X turns into links, as twitter-text does.
 //!
 //! X also links domains without a scheme (example.com, ไทย.com is not one), even glued to Thai
 //! words; each then weighs 23. Yardstick: `tests/fixtures/text/weighted.json`.

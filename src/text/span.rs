@@ -1,4 +1,4 @@
-//! Span: finds what a cut must never tear: names with their titles, numbers with their units,
+//! Span: finds what a cut must never tear: names, numbers, dates, quotations.
 //! dates, times, quotations, brackets, addresses.
 //!
 //! Spec: thai.md, sections 0.3 and 2. A span too many costs a cut a few letters; a span too few
