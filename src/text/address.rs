@@ -1,6 +1,6 @@
 //! Address: finds the web addresses X turns into links, as twitter-text does.
 //!
-//! X also links domains without a scheme (example.com, ไทย.com is not one), even glued to Thai
+//! X also links domains without a scheme (example.com), even glued to Thai
 //! words; each then weighs 23. Yardstick: `tests/fixtures/text/weighted.json`.
 //! `tld.txt` holds the top-level domains of that package (Apache-2.0), in its order.
 

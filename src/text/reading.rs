@@ -1,4 +1,4 @@
-//! Reading: one text, read once: its words, its tokens and what may not be torn apart.
+//! Reading: one text, read once: its words, tokens and spans.
 //!
 //! Segmenting is the dear part of everything here, so whoever needs words and spans makes one
 //! `Reading` and asks it.

@@ -1,5 +1,4 @@
 //! Span: finds what a cut must never tear: names, numbers, dates, quotations.
-//! dates, times, quotations, brackets, addresses.
 //!
 //! Spec: thai.md, sections 0.3 and 2. A span too many costs a cut a few letters; a span too few
 //! parts a name from its rank before all readers. So the rules lean towards too many.

@@ -1,4 +1,4 @@
-//! Table: the Thai words the rules go by. Data only; who uses a list says what for.
+//! Table: holds the Thai words the rules go by. Data only.
 
 /// Ranks, honorifics and the like that a name follows; longer ones first where one begins another.
 pub const TITLES: &[&str] = &[
