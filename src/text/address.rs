@@ -1,8 +1,6 @@
-//! Address: finds the web addresses that X turns into links.
+//! Address: finds the web addresses X turns into links, as twitter-text does.
 //!
-//! Exactly as twitter-text 3.1.0 does.
-//!
-//! X also links domains without a scheme (example.com, ไทย.com is not one), even glued to Thai
+//! X also links domains without a scheme (example.com), even glued to Thai
 //! words; each then weighs 23. Yardstick: `tests/fixtures/text/weighted.json`.
 //! `tld.txt` holds the top-level domains of that package (Apache-2.0), in its order.
 
@@ -46,9 +44,10 @@ pub fn addresses(text: &[char]) -> Vec<Address> {
     if !text.contains(&'.') {
         return found;
     }
+    let runs = label_runs(text);
     let mut at = 0;
     while at <= text.len() {
-        match candidate_at(text, at) {
+        match candidate_at(text, &runs, at) {
             Some(candidate) => {
                 take(text, &candidate, &mut found);
                 at = candidate.end;
@@ -71,15 +70,17 @@ struct Candidate {
 }
 
 /// The match of the pattern that begins at `at` with the character before the address.
-fn candidate_at(text: &[char], at: usize) -> Option<Candidate> {
+fn candidate_at(text: &[char], runs: &[usize], at: usize) -> Option<Candidate> {
     // The reference reads UTF-16: the first half of a character beyond U+FFFF may be the one before
     // an address that begins with the second half.
-    let halved = text.get(at).filter(|c| c.len_utf16() == 2).and_then(|&c| candidate(text, at, Some(c)));
+    let halved =
+        text.get(at).filter(|c| c.len_utf16() == 2).and_then(|&c| candidate(text, runs, at, Some(c)));
     if halved.is_some() {
         return halved;
     }
-    let preceded = text.get(at).filter(|&&c| may_precede(c)).and_then(|&c| candidate(text, at + 1, Some(c)));
-    preceded.or_else(|| if at == 0 { candidate(text, 0, None) } else { None })
+    let preceded =
+        text.get(at).filter(|&&c| may_precede(c)).and_then(|&c| candidate(text, runs, at + 1, Some(c)));
+    preceded.or_else(|| if at == 0 { candidate(text, runs, 0, None) } else { None })
 }
 
 fn may_precede(c: char) -> bool {
@@ -87,9 +88,10 @@ fn may_precede(c: char) -> bool {
         || !(c.is_ascii_alphanumeric() || matches!(c, '@' | '＠' | '$' | '#' | '＃') || is_invalid(c))
 }
 
-fn candidate(text: &[char], start: usize, before: Option<char>) -> Option<Candidate> {
-    let with_scheme = scheme_end(text, start).and_then(|domain| Some((domain, domain_end(text, domain)?)));
-    let (domain, domain_end) = with_scheme.or_else(|| Some((start, domain_end(text, start)?)))?;
+fn candidate(text: &[char], runs: &[usize], start: usize, before: Option<char>) -> Option<Candidate> {
+    let with_scheme =
+        scheme_end(text, start).and_then(|domain| Some((domain, domain_end(text, runs, domain)?)));
+    let (domain, domain_end) = with_scheme.or_else(|| Some((start, domain_end(text, runs, start)?)))?;
     let mut end = domain_end;
     if text.get(end) == Some(&':') {
         let digits = text[end + 1..].iter().take_while(|c| c.is_ascii_digit()).count();
@@ -158,22 +160,39 @@ fn scheme_end(text: &[char], start: usize) -> Option<usize> {
 }
 
 /// Where the domain that begins at `start` ends: labels, then a top-level domain.
-fn domain_end(text: &[char], start: usize) -> Option<usize> {
-    // After each label's full stop: its place, and whether the label may be the domain's own name.
-    let mut stops: Vec<(usize, bool)> = Vec::new();
+fn domain_end(text: &[char], runs: &[usize], start: usize) -> Option<usize> {
+    // After each label's full stop: its place, and the label.
+    let mut stops: Vec<(usize, &[char])> = Vec::new();
     let mut at = start;
     loop {
-        let length = text[at..].iter().take_while(|&&c| is_label(c) || matches!(c, '-' | '_')).count();
-        let label = &text[at..at + length];
-        let framed =
-            label.first().is_some_and(|&c| is_label(c)) && label.last().is_some_and(|&c| is_label(c));
-        if !framed || text.get(at + length) != Some(&'.') {
+        let stop = runs.get(at).copied().unwrap_or(at);
+        if text.get(stop) != Some(&'.') {
             break;
         }
-        at += length + 1;
-        stops.push((at, !label.contains(&'_')));
+        let label = &text[at..stop];
+        let ends = [label.first(), label.last()];
+        if !ends.iter().all(|end| end.is_some_and(|&c| is_label(c))) {
+            break;
+        }
+        at = stop + 1;
+        stops.push((at, label));
     }
-    stops.iter().rev().filter(|(_, is_name)| *is_name).find_map(|&(stop, _)| top_level_end(text, stop))
+    // A name of the domain itself has no underscore; only what stands before a top-level domain is asked.
+    stops.iter().rev().find_map(|&(stop, label)| top_level_end(text, stop).filter(|_| !label.contains(&'_')))
+}
+
+/// For each place the end of the run of label characters, hyphens and underscores it stands in, so
+/// that a text without spaces is not read again from each of its characters.
+fn label_runs(text: &[char]) -> Vec<usize> {
+    let mut ends = vec![text.len(); text.len()];
+    let mut end = text.len();
+    for (at, &c) in text.iter().enumerate().rev() {
+        if !(is_label(c) || matches!(c, '-' | '_')) {
+            end = at;
+        }
+        ends[at] = end;
+    }
+    ends
 }
 
 /// Where the plain domain (ASCII and accented Latin) that begins at `start` ends.

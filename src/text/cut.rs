@@ -21,6 +21,12 @@ const LOOKAHEAD: usize = 80;
 /// lies before it for the segmenters to settle.
 const WORD_WINDOW: usize = 32;
 
+/// Shorter words, in code points, are often pieces of names.
+const SHORT_WORD: usize = 3;
+
+/// How far before the budget a cut before a word of the closed classes is preferred, in code points.
+const SURE_WITHIN: usize = 8;
+
 /// The longest prefix of at most `max` code points that a reader can stand: not inside a word, name,
 /// number, date, quotation or bracket, and not ending on a connective. A text that fits is returned
 /// whole; `""` means there is no such prefix.
@@ -114,13 +120,33 @@ fn last_word(reading: &Reading, limit: usize) -> usize {
         [words::dictionary_boundaries(&text[start..]), words::lstm_boundaries(window(&text[start..]))];
     let agree = |at: usize| agreed.iter().all(|cuts| cuts.binary_search(&(at - start)).is_ok());
     let place = reading.words.partition_point(|&at| at <= limit);
-    reading.words[..place]
-        .iter()
-        .rev()
-        .take_while(|&&at| at > floor)
-        .filter(|&&at| agree(at))
-        .find_map(|&at| end_well(reading, at))
-        .unwrap_or(0)
+    let candidates = || {
+        let near = reading.words[..place].iter().rev().copied().take_while(|&at| at > floor);
+        near.filter(|&at| agree(at)).filter_map(|at| Some((at, end_well(reading, at)?)))
+    };
+    let sure_floor = back(limit, SURE_WITHIN);
+    let sure = candidates().take_while(|&(at, _)| at >= sure_floor).find(|&(at, _)| is_sure(reading, at));
+    let likely = || candidates().find(|&(at, _)| is_likely(reading, at));
+    sure.or_else(likely).or_else(|| candidates().next()).map_or(0, |(_, end)| end)
+}
+
+/// Whether a word of the closed classes follows: no name or compound is parted before one.
+fn is_sure(reading: &Reading, at: usize) -> bool {
+    is_likely(reading, at) && reading.word_after(at).is_some_and(|word| table::CLOSED_CLASS.contains(&word))
+}
+
+/// Whether neither word beside `at` looks like a piece of an unknown name: not in the dictionary, or
+/// very short and not common.
+fn is_likely(reading: &Reading, at: usize) -> bool {
+    let whole = |word: Option<&str>| {
+        word.is_none_or(|word| {
+            let common = table::CLOSED_CLASS.contains(&word) || table::VERBAL.contains(&word);
+            common
+                || !word.starts_with(letter::is_thai)
+                || (code_points(word) >= SHORT_WORD && words::is_known(word))
+        })
+    };
+    whole(reading.word_before(at)) && whole(reading.word_after(at))
 }
 
 /// What the slow segmenter is given: the window and a little behind it.
@@ -133,6 +159,12 @@ fn end_well(reading: &Reading, at: usize) -> Option<usize> {
     if !reading.may_part(at) {
         return None;
     }
+    let end = settled_end(reading, at);
+    (end > 0 && (end == at || reading.may_part(end))).then_some(end)
+}
+
+/// The end of the text up to `at` without the connectives and openers it would dangle on.
+pub fn settled_end(reading: &Reading, at: usize) -> usize {
     let text = reading.text;
     let mut end = at;
     loop {
@@ -142,10 +174,9 @@ fn end_well(reading: &Reading, at: usize) -> Option<usize> {
         } else if let Some(word) = reading.word_before(end).filter(|word| table::CONNECTIVES.contains(word)) {
             end -= word.len();
         } else {
-            break;
+            return end;
         }
     }
-    (end > 0 && (end == at || reading.may_part(end))).then_some(end)
 }
 
 /// Signs that promise more.

@@ -16,6 +16,7 @@ use crate::text::normal;
 use crate::text::reading::Reading;
 use crate::text::sentence;
 use crate::text::table;
+use crate::text::words;
 
 /// One unit of an article's body (a sentence or clause a reader would accept), with its worth.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,7 +31,7 @@ pub struct Unit {
     pub paragraph: bool,
 }
 
-/// What likeness to the headline counts. This and the next three were chosen on articles-dev.
+/// What likeness to the headline counts. This and the next three are the values of thai.md, section 0.5, not tuned again.
 const TITLE_WEIGHT: f64 = 0.5;
 /// What likeness to the whole article counts.
 const CENTROID_WEIGHT: f64 = 0.4;
@@ -81,17 +82,26 @@ pub fn fill(units: &[Unit], max: usize, measure: &dyn Fn(&str) -> usize) -> Stri
             chosen.push((place, text));
             continue;
         }
+        // A part in the middle would run into the next unit and say what the article doesn't.
+        if chosen.iter().any(|&(other, _)| other > place) {
+            continue;
+        }
         let room = max.saturating_sub(measure(&joined(&chosen, (place, ""))));
         if room < FILL_MIN {
             break;
         }
         let part = cut::cut_by(text, room, measure);
-        if cut::code_points(part) >= FILL_MIN {
+        if cut::code_points(part) >= FILL_MIN && (chosen.is_empty() || says_something(part)) {
             chosen.push((place, part));
             break;
         }
     }
     join(&mut chosen)
+}
+
+/// Whether a part holds more than a row of names and titles: a verb.
+fn says_something(part: &str) -> bool {
+    words::words(part).iter().any(|word| table::VERBAL.contains(word) || table::NEWS_VERBS.contains(word))
 }
 
 /// The best `count` whole units of at most `max` code points together, in document order.
@@ -275,5 +285,67 @@ impl Vector {
             b += usize::from(right <= left);
         }
         dot / (self.norm * other.norm)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TITLE: &str = "เปิดเวทีแก้ปัญหาค้ามนุษย์";
+    const BODY: &str = "พล.ต.อ.สมชาย ใจดี เป็นประธานเปิดเวทีแก้ปัญหาค้ามนุษย์ที่สำนักงานตำรวจแห่งชาติ\n\
+        ทั้งนี้ มีผู้เข้าร่วมงานจากหลายหน่วยงานกว่า 120 คน ทั้งภาครัฐและเอกชน\n\
+        ฝนตกหนักในภาคใต้ตลอดทั้งวันตามประกาศกรมอุตุนิยมวิทยา\n\
+        การแก้ปัญหาค้ามนุษย์ปีนี้เน้นการทำงานร่วมกับภาคประชาสังคม";
+
+    #[test]
+    fn the_headline_decides_what_comes_first() {
+        let units = rank(TITLE, BODY);
+        assert_eq!(units.len(), 4);
+        assert_eq!(units[0].rank, 0);
+        assert_eq!(units[3].rank, 1, "{units:?}");
+        assert!(units.iter().all(|unit| unit.paragraph));
+        assert_eq!(units[1].text, "มีผู้เข้าร่วมงานจากหลายหน่วยงานกว่า 120 คน ทั้งภาครัฐและเอกชน");
+    }
+
+    #[test]
+    fn a_unit_that_repeats_the_headline_is_last() {
+        let units = rank(TITLE, &format!("{TITLE}\n{BODY}"));
+        assert_eq!(units[0].rank, units.len() - 1);
+    }
+
+    #[test]
+    fn what_fits_is_told_in_the_articles_order() {
+        let units = rank(TITLE, BODY);
+        let all = fill(&units, 1_000, &cut::code_points);
+        assert_eq!(all, units.iter().map(|unit| unit.text.as_str()).collect::<Vec<_>>().join(" "));
+        assert_eq!(sentences_of(&units, 2, 1_000), [units[0].text.clone(), units[3].text.clone()]);
+        assert_eq!(fill(&units, 3, &cut::code_points), "");
+    }
+
+    #[test]
+    fn a_part_is_never_followed_by_another_unit() {
+        let units = rank(TITLE, BODY);
+        for max in 20..300 {
+            let text = fill(&units, max, &cut::code_points);
+            let mut rest = text.as_str();
+            for unit in &units {
+                rest = rest.strip_prefix(unit.text.as_str()).map_or(rest, str::trim_start);
+            }
+            assert!(rest.is_empty() || units.iter().any(|unit| unit.text.starts_with(rest)), "{max}: {rest}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_summary_keeps_to_its_budget(
+            title in "[ก-ฮะ-ูเ-๎ 0-9]{0,30}",
+            body in "[ก-ฮะ-ูเ-๎๐-๙ .,“”()a-z0-9\n]{0,200}",
+            max in 0usize..400,
+        ) {
+            prop_assert!(cut::code_points(&summary(&title, &body, max)) <= max);
+        }
     }
 }

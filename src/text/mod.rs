@@ -1,4 +1,4 @@
-//! Thai and plain text: pure functions, no I/O. Everything songkhao does to words passes here.
+//! Text: Thai and plain text, pure functions without I/O.
 //!
 //! Reading order: letters and clean text first, then words, what may not be torn apart, cuts,
 //! sentences, the choice among them, and last what platforms and sites ask for.

@@ -1,4 +1,4 @@
-//! Reading: holds one text, its words, its tokens and what stays whole.
+//! Reading: one text, read once: its words, tokens and spans.
 //!
 //! Segmenting is the dear part of everything here, so whoever needs words and spans makes one
 //! `Reading` and asks it.
@@ -62,6 +62,11 @@ impl<'a> Reading<'a> {
         !rest.starts_with(|c| letter::is_trailing(c) || is_closing(c))
             || rest.starts_with("ฯลฯ")
             || rest.starts_with("ฯพณฯ")
+    }
+
+    /// The spans that begin at `at` or behind it.
+    pub fn spans_from(&self, at: usize) -> impl Iterator<Item = &Span> {
+        self.spans[self.spans.partition_point(|span| span.start < at)..].iter()
     }
 
     /// The word that ends at `at`, if a word does.

@@ -15,7 +15,12 @@ use crate::text::table;
 pub const SENTENCE: f64 = 1.2;
 
 /// Log-odds from which a space ends a unit that a summary may take alone.
-pub const CLAUSE: f64 = 0.0;
+pub const CLAUSE: f64 = 0.6;
+
+/// A list's members are at most this long, in letters.
+const LIST_MEMBER_MAX: usize = 40;
+/// How many of them are looked at.
+const LIST_MAX: usize = 4;
 
 /// The sentences of a text in order, trimmed; joined they differ from it in white space only.
 pub fn sentences(text: &str) -> Vec<String> {
@@ -88,6 +93,15 @@ fn weight(reading: &Reading, gaps: &[Gap], place: usize, since: usize) -> f64 {
     if ends_outright(text, gap.start) {
         return f64::MAX;
     }
+    let quoted = text[gap.end..].starts_with(['“', '"', '‘', '(']);
+    let carries_on = table::CARRY_ON.iter().any(|words| text[gap.end..].starts_with(words));
+    if carries_on
+        || in_list(reading, gaps, place)
+        || (quoted && table::NAME_BEARERS.contains(&previous))
+        || table::INTRODUCES.contains(&previous)
+    {
+        return f64::MIN;
+    }
     let verbs =
         words_in(reading, since, gap.start).filter(|word| table::VERBAL.contains(word)).take(4).count();
     let last_right = reading.word_before(right_end).unwrap_or("");
@@ -105,7 +119,7 @@ fn weight(reading: &Reading, gaps: &[Gap], place: usize, since: usize) -> f64 {
     add(table::NOMINAL.contains(&next), 0.23);
     add(next.contains(letter::is_digit), -2.39);
     add(next.starts_with(|c: char| c.is_ascii_alphabetic()), -0.70);
-    add(next.starts_with(['“', '"', '‘', '(']), -1.24);
+    add(quoted, -1.24);
     add(next == "แต่", -1.05);
     add(table::CLOSES.contains(&previous), 0.30);
     add(table::OPEN_ENDS.contains(&previous), -1.19);
@@ -117,6 +131,26 @@ fn weight(reading: &Reading, gaps: &[Gap], place: usize, since: usize) -> f64 {
     add(verbs == 0, -1.32);
     add(table::OPEN_ENDS.contains(&last_right), 0.90);
     odds
+}
+
+/// Whether the gap stands between the members of a list: short phrases without a verb, and after at
+/// most four of them one that begins with "and".
+fn in_list(reading: &Reading, gaps: &[Gap], place: usize) -> bool {
+    let text = reading.text;
+    let mut start = gaps[place].end;
+    for gap in gaps[place + 1..].iter().take(LIST_MAX).take_while(|gap| !gap.line_end) {
+        let member = start..gap.start;
+        if letters(&text[member.clone()]) > LIST_MEMBER_MAX
+            || words_in(reading, member.start, member.end).any(|word| table::VERBAL.contains(&word))
+        {
+            return false;
+        }
+        start = gap.end;
+        if table::LIST_ENDS.iter().any(|end| text[start..].starts_with(end)) {
+            return true;
+        }
+    }
+    false
 }
 
 /// Whether a mark that can only end a sentence stands before `at`: `!`, `?`, or a full stop after a

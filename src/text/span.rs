@@ -1,6 +1,4 @@
-//! Span: finds what a cut must never tear.
-//!
-//! Names with their titles, numbers with their units, dates, times, quotations, brackets, addresses.
+//! Span: finds what a cut must never tear: names, numbers, dates, quotations.
 //!
 //! Spec: thai.md, sections 0.3 and 2. A span too many costs a cut a few letters; a span too few
 //! parts a name from its rank before all readers. So the rules lean towards too many.
@@ -47,6 +45,9 @@ pub struct Span {
 /// longer one only the first word.
 const CARRIED_MAX: usize = 24;
 
+/// How deep enclosures may be nested; a closer does not look further for its opener.
+const NESTING_MAX: usize = 32;
+
 /// The spans of a text but quotations and brackets; `words` and `tokens` as [`crate::text::words`] finds them.
 pub fn spans(text: &str, words: &[usize], tokens: &[Token]) -> Vec<Span> {
     let line = Line { text, words };
@@ -85,13 +86,15 @@ pub fn enclosures(text: &str) -> Vec<Span> {
             '\n' => {
                 found.extend(straight.take().map(|start| Span { start, end: at, kind: Kind::Quote }));
             }
-            _ => {
-                if let Some(place) = open.iter().rposition(|&(opener, _)| closes(opener, c)) {
-                    let (opener, start) = open[place];
-                    open.truncate(place);
+            _ if is_closer(c) => {
+                let near = open.len().saturating_sub(NESTING_MAX);
+                if let Some(place) = open[near..].iter().rposition(|&(opener, _)| closes(opener, c)) {
+                    let (opener, start) = open[near + place];
+                    open.truncate(near + place);
                     found.push(Span { start, end: at + c.len_utf8(), kind: enclosure(opener) });
                 }
             }
+            _ => {}
         }
         previous = c;
     }
@@ -105,6 +108,10 @@ pub fn enclosures(text: &str) -> Vec<Span> {
         }),
     );
     found
+}
+
+fn is_closer(c: char) -> bool {
+    matches!(c, '”' | '“' | '’' | '»' | ')' | ']' | '}' | '）' | '」' | '』' | '】')
 }
 
 fn closes(opener: char, c: char) -> bool {

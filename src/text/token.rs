@@ -1,6 +1,4 @@
-//! Token: finds what a reader takes as one sign.
-//!
-//! Addresses, numbers, tags, abbreviations.
+//! Token: finds what a reader takes as one sign: addresses, numbers, tags.
 //!
 //! A Thai full stop is almost never the end of a sentence: it marks an abbreviation (พล.ต.อ., น.),
 //! and several in a row are one.
@@ -43,8 +41,7 @@ pub struct Token {
 const GROUP_MAX: usize = 6;
 
 /// Abbreviations that hold vowels, which the rule for bare consonants misses.
-const VOWELLED: &[&str] =
-    &["เม", "มิ", "โทร", "เบอร์โทร", "เสธ", "ไอ", "เอ", "ซี", "ดี", "เค", "เจ", "เอส", "พี", "เหรัญญิก"];
+const VOWELLED: &[&str] = &["เม", "มิ", "โทร", "เบอร์โทร", "เสธ", "ไอ", "เอ", "ซี", "ดี", "เค", "เจ", "เอส", "พี"];
 
 /// The tokens of a line in order, none overlapping. `raw` are the segmenter's word boundaries: they
 /// tell where an abbreviation begins that is written close to the word before (ของส.ส.).

@@ -53,6 +53,12 @@ pub fn boundaries_and_tokens(text: &str) -> (Vec<usize>, Vec<Token>) {
     (found, signs)
 }
 
+/// Whether the segmenter's dictionary has the word, a ๆ or ฯ behind it aside; false without a dictionary.
+pub fn is_known(word: &str) -> bool {
+    let word = word.trim_end_matches(['ๆ', 'ฯ']);
+    THAIBREAK.as_ref().is_some_and(|tokenizer| tokenizer.trie().contains(word))
+}
+
 /// Second opinions on where words begin inside a few dozen characters: ICU's dictionary (fast).
 pub fn dictionary_boundaries(text: &str) -> Vec<usize> {
     ICU_DICTIONARY.segment_str(text).collect()
