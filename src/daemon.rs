@@ -24,11 +24,13 @@ use tracing::warn;
 use crate::clock;
 use crate::model::audit::Action;
 use crate::pipeline;
+use crate::pipeline::Clock;
 use crate::pipeline::Context;
 use crate::pipeline::Step;
 use crate::store::account;
 use crate::store::article;
 use crate::store::audit;
+use crate::store::audit::Stamp;
 use crate::store::db;
 use crate::store::db::Db;
 use crate::store::delivery;
@@ -57,6 +59,30 @@ const BEAT: Duration = Duration::from_secs(5);
 /// The pause after a step that failed, so that an outage of the database is no busy loop.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
 
+/// Systemd's watchdog, fed by claim cycles that really ran, so that a stuck queue gets the daemon restarted.
+struct Watchdog {
+    every: Option<Duration>,
+    fed: std::time::Instant,
+}
+
+impl Watchdog {
+    /// Fed three times as often as systemd asks; not at all where it does not ask.
+    fn of_systemd() -> Watchdog {
+        Watchdog { every: sd_notify::watchdog_enabled().map(|limit| limit / 3), fed: clock::monotonic() }
+    }
+
+    fn feed(&mut self) {
+        let Some(every) = self.every else { return };
+        if self.fed.elapsed() < every.min(LONGEST_SLEEP * 5) {
+            return;
+        }
+        self.fed = clock::monotonic();
+        if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]) {
+            warn!(error = %error, "Systemd's watchdog could not be fed");
+        }
+    }
+}
+
 /// When the queue was last looked at in earnest; `/readyz` and the watchdog ask.
 #[derive(Debug, Default)]
 pub struct Pulse(AtomicI64);
@@ -72,19 +98,39 @@ impl Pulse {
     }
 }
 
+/// A daemon that has its node's name and says so.
+#[derive(Debug)]
+pub struct Presence {
+    beat: tokio::task::JoinHandle<Option<Seat>>,
+}
+
 /// Takes the node's name, settles what an earlier start left behind, and says that the daemon started.
+/// The presence ends, and `stop` is cancelled, if another daemon takes the name.
 ///
 /// # Errors
 /// When another live daemon has the name, or the database can't be used.
-pub async fn take_seat(context: &Context) -> db::Result<Seat> {
-    let now = context.now();
-    let seat = node::start(&context.db, &context.node, &context.boot, now).await?;
+pub async fn arrive(context: &Context, stop: &CancellationToken) -> db::Result<Presence> {
+    let seat = node::start(&context.db, &context.node, &context.boot, context.now()).await?;
+    let mut entry = context.stamp("daemon").entry(Action::DaemonStarted);
+    entry.detail = json!({ "version": env!("CARGO_PKG_VERSION"), "boot": context.boot });
+    audit::record(&context.db, &entry).await?;
+    adopt(context).await?;
+    pipeline::reconcile::release(context).await?;
+    let (db, clock, node) = (context.db.clone(), context.clock.clone(), context.node.clone());
+    Ok(Presence { beat: tokio::spawn(beat(db, clock, node, seat, stop.clone())) })
+}
+
+/// Brings the database's accounts and sources in line with the configuration, at start and at reload.
+///
+/// # Errors
+/// What the database says.
+pub async fn adopt(context: &Context) -> db::Result<()> {
     let accounts: Vec<_> =
         context.config.accounts.iter().map(|account| (account.name.clone(), account.platform())).collect();
     account::ensure(&context.db, &accounts).await?;
     let sources: Vec<String> = context.config.sources.iter().map(|source| source.name.clone()).collect();
-    source::ensure(&context.db, &sources, now).await?;
-    let names: Vec<String> = accounts.iter().map(|(name, _)| name.clone()).collect();
+    source::ensure(&context.db, &sources, context.now()).await?;
+    let names: Vec<String> = accounts.into_iter().map(|(name, _)| name).collect();
     let stamp = context.stamp("daemon");
     let cancelled = delivery::cancel_removed(&context.db, &stamp, &names, &context.policy("")).await?;
     if cancelled > 0 {
@@ -93,15 +139,12 @@ pub async fn take_seat(context: &Context) -> db::Result<Seat> {
             "Called off {cancelled} deliveries of accounts that are not configured any more"
         );
     }
-    let mut entry = stamp.entry(Action::DaemonStarted);
-    entry.detail = json!({ "version": env!("CARGO_PKG_VERSION"), "boot": context.boot });
-    audit::record(&context.db, &entry).await?;
-    pipeline::reconcile::release(context).await?;
-    Ok(seat)
+    Ok(())
 }
 
-/// Runs every step until `stop`, then drains. Returns when nothing is in flight any more.
-pub async fn work(context: Arc<Context>, seat: Seat, pulse: Arc<Pulse>, stop: CancellationToken) {
+/// Runs every step until `stop`, then waits for what is in flight. Returns how many sends had to be aborted;
+/// their rows are `unconfirmed` then.
+pub async fn work(context: Arc<Context>, pulse: Arc<Pulse>, stop: CancellationToken) -> usize {
     let loops = TaskTracker::new();
     for _ in 0..COLLECTORS.min(context.config.sources.len()) {
         loops.spawn(collect(context.clone(), stop.clone()));
@@ -116,25 +159,27 @@ pub async fn work(context: Arc<Context>, seat: Seat, pulse: Arc<Pulse>, stop: Ca
         loops.spawn(listen(context.db.clone(), stop.clone()));
     }
     loops.close();
-    let beat = tokio::spawn(beat(context.clone(), seat, stop.clone()));
     let aborted = deliver(context.clone(), pulse, stop).await;
     loops.wait().await;
-    drain(&context, aborted, beat).await;
+    if aborted > 0 {
+        let stamp = context.stamp("daemon");
+        let released = delivery::release_lost(&context.db, &stamp, "", |name| context.policy(name)).await;
+        if let Err(error) = released {
+            error!(error = %error, "Aborted sends could not be marked; their leases will run out");
+        }
+    }
+    aborted
 }
 
-/// The last words: what was aborted becomes doubt, the log is sealed, the name is given back.
-async fn drain(context: &Context, aborted: usize, beat: tokio::task::JoinHandle<Option<Seat>>) {
+/// The last words: the log is sealed, the name is given back, the database closed.
+pub async fn leave(context: &Context, presence: Presence, aborted: usize) {
     let last_words = async {
-        if aborted > 0 {
-            let stamp = context.stamp("daemon");
-            delivery::release_lost(&context.db, &stamp, "", |name| context.policy(name)).await?;
-        }
         let mut entry = context.stamp("daemon").entry(Action::DaemonStopped);
         entry.detail =
             json!({ "version": env!("CARGO_PKG_VERSION"), "boot": context.boot, "aborted": aborted });
         audit::record(&context.db, &entry).await?;
         while pipeline::seal::step(context).await? == Step::Worked {}
-        if let Ok(Some(seat)) = beat.await {
+        if let Ok(Some(seat)) = presence.beat.await {
             seat.stop(&context.db, context.now()).await?;
         }
         db::Result::Ok(())
@@ -231,11 +276,13 @@ async fn deliver(context: Arc<Context>, pulse: Arc<Pulse>, stop: CancellationTok
     let mut changes = context.db.changes();
     let mut sends: JoinSet<String> = JoinSet::new();
     let mut busy: HashSet<String> = HashSet::new();
+    let mut watchdog = Watchdog::of_systemd();
     while !stop.is_cancelled() {
         let now = context.now();
         match account::list_due(&context.db, now).await {
             Ok(due) => {
                 pulse.beat(now);
+                watchdog.feed();
                 for name in due {
                     if busy.insert(name.clone()) {
                         sends.spawn(serve(context.clone(), name, stop.clone()));
@@ -289,22 +336,22 @@ async fn serve(context: Arc<Context>, name: String, stop: CancellationToken) -> 
 }
 
 /// Says that the daemon lives, and watches the clock. Gives the seat back at the end, unless it was lost.
-async fn beat(context: Arc<Context>, seat: Seat, stop: CancellationToken) -> Option<Seat> {
-    let mut wall = context.now();
+async fn beat(db: Db, clock: Clock, node: String, seat: Seat, stop: CancellationToken) -> Option<Seat> {
+    let mut wall = clock();
     let mut monotonic = clock::monotonic();
     while stop.run_until_cancelled(tokio::time::sleep(BEAT)).await.is_some() {
-        let now = context.now();
+        let now = clock();
         let jump = (now - wall) - clock::span(monotonic.elapsed());
         (wall, monotonic) = (now, clock::monotonic());
         if jump.abs() > CLOCK_JUMP {
             warn!(seconds = jump.num_seconds(), "The clock jumped by {} seconds", jump.num_seconds());
-            let mut entry = context.stamp("daemon").entry(Action::ClockJumped);
+            let mut entry = Stamp::step(now, &node, "daemon").entry(Action::ClockJumped);
             entry.detail = json!({ "seconds": jump.num_seconds() });
-            if let Err(error) = audit::record(&context.db, &entry).await {
+            if let Err(error) = audit::record(&db, &entry).await {
                 error!(error = %error, "The clock's jump could not be recorded");
             }
         }
-        match seat.beat(&context.db, now).await {
+        match seat.beat(&db, now).await {
             Ok(true) => {}
             Ok(false) => {
                 error!("Another daemon runs under this node's name now; stopping");

@@ -57,14 +57,14 @@ pub async fn demo(once: bool, listen: Option<SocketAddr>) -> Result<(), Failure>
     announce(&format!("sandbox {base}"));
     tokio::spawn(run::stop_on_signal(stop.clone()));
     let verdict = if once {
-        let daemon = tokio::spawn(run::serve(context.clone(), stop.clone()));
+        let daemon = tokio::spawn(run::serve(context.clone(), stop.clone(), None));
         let verdict = wait_for_all(&context, &sandbox).await;
         stop.cancel();
         daemon.await.context("the daemon broke off")??;
         verdict
     } else {
         tokio::spawn(reveal(sandbox.clone(), stop.clone()));
-        run::serve(context, stop.clone()).await
+        run::serve(context, stop.clone(), None).await
     };
     served.await.context("the sandbox broke off")??;
     std::fs::remove_dir_all(&folder).with_context(|| format!("{} could not be removed", folder.display()))?;

@@ -4,16 +4,23 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use sd_notify::NotifyState;
+use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 use tokio_util::sync::CancellationToken;
+use tracing::error;
 use tracing::info;
 
 use crate::cli::Failure;
+use crate::cli::desk;
 use crate::cli::desk::Desk;
+use crate::config;
 use crate::daemon;
+use crate::model::audit::Action;
 use crate::pipeline::Context;
+use crate::store::audit;
 
 /// `songkhao run`.
 ///
@@ -27,25 +34,96 @@ pub async fn run(config: Option<&Path>) -> Result<(), Failure> {
     let context = Arc::new(desk.context().await?);
     let stop = CancellationToken::new();
     tokio::spawn(stop_on_signal(stop.clone()));
-    serve(context, stop).await
+    serve(context, stop, config).await
 }
 
-/// Runs the daemon and its pages until `stop`.
+/// Runs the daemon and its pages until `stop`; a SIGHUP reads the configuration at `path` again.
 ///
 /// # Errors
 /// A taken node name or port.
-pub async fn serve(context: Arc<Context>, stop: CancellationToken) -> Result<(), Failure> {
+pub async fn serve(
+    context: Arc<Context>,
+    stop: CancellationToken,
+    path: Option<&Path>,
+) -> Result<(), Failure> {
     let listen = context.config.web.listen;
     let listener = TcpListener::bind(listen).await.with_context(|| {
         format!("web.listen: {listen} can't be bound; choose another port or stop what uses it")
     })?;
-    let seat = daemon::take_seat(&context).await?;
+    let presence = daemon::arrive(&context, &stop).await?;
     announce(&format!("listening http://{}", listener.local_addr()?));
-    notify(&[sd_notify::NotifyState::Ready]);
+    notify(&[NotifyState::Ready]);
     let pulse = Arc::new(daemon::Pulse::default());
-    daemon::work(context, seat, pulse, stop).await;
-    notify(&[sd_notify::NotifyState::Stopping]);
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut context = context;
+    let mut aborted = 0;
+    while !stop.is_cancelled() {
+        let round = stop.child_token();
+        let mut working = tokio::spawn(daemon::work(context.clone(), pulse.clone(), round.clone()));
+        let next = loop {
+            tokio::select! {
+                done = &mut working => {
+                    aborted += done.context("the daemon's loops broke off")?;
+                    break None;
+                }
+                Some(()) = hangup.recv() => {
+                    if let Some(next) = reload(&context, path).await {
+                        break Some(next);
+                    }
+                }
+            }
+        };
+        if let Some(next) = next {
+            // What is in flight finishes under the old configuration; then the new one takes over.
+            round.cancel();
+            aborted += working.await.context("the daemon's loops broke off")?;
+            context = next;
+        }
+    }
+    notify(&[NotifyState::Stopping]);
+    daemon::leave(&context, presence, aborted).await;
     Ok(())
+}
+
+/// Reads the configuration again. A broken one is refused, and the old one stays in force.
+async fn reload(old: &Arc<Context>, path: Option<&Path>) -> Option<Arc<Context>> {
+    let mut entry = old.stamp("daemon").entry(Action::ConfigLoaded);
+    let next = match fresh(old, path).await {
+        Ok(next) => {
+            let changes = config::difference(&old.config, &next.config);
+            info!(changes = changes.len(), "Reloaded the configuration: {} settings changed", changes.len());
+            entry.detail = json!({ "changes": changes });
+            Some(Arc::new(next))
+        }
+        Err(reason) => {
+            error!(reason, "The configuration was not reloaded; the old one stays in force");
+            entry.action = Action::ConfigRefused;
+            entry.detail = json!({ "reason": reason });
+            None
+        }
+    };
+    if let Err(error) = audit::record(&old.db, &entry).await {
+        error!(error = %error, "The reload could not be recorded");
+    }
+    next
+}
+
+async fn fresh(old: &Context, path: Option<&Path>) -> Result<Context, String> {
+    let config = match desk::read(path) {
+        Ok(config) => config,
+        Err(Failure::Usage(faults)) => return Err(faults),
+        Err(_) => return Err("it can't be read".to_owned()),
+    };
+    for key in ["database.url", "node.name", "web.listen"] {
+        if old.config.settings.get(key) != config.settings.get(key) {
+            return Err(format!("{key} changes only with a restart"));
+        }
+    }
+    let signer = desk::signer(&config).map_err(|error| format!("{error:#}"))?;
+    let next = Context::new(old.db.clone(), config, old.boot.clone(), old.clock.clone(), signer);
+    let next = next.await.map_err(|error| format!("{error:#}"))?;
+    daemon::adopt(&next).await.map_err(|error| error.to_string())?;
+    Ok(next)
 }
 
 /// Prints a line that the contract promises, at once.
@@ -54,7 +132,7 @@ pub fn announce(line: &str) {
     println!("{line}");
 }
 
-fn notify(states: &[sd_notify::NotifyState<'_>]) {
+fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::warn!(error = %error, "systemd could not be told");
     }

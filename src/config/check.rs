@@ -29,6 +29,7 @@ pub(super) fn check(reader: &mut Reader<'_>, root: &DeTable<'_>) {
         references(reader, &table, "accounts", "account", &accounts);
         one_x_account(reader, &table, &accounts);
         digest_has_a_schedule(reader, &table);
+        no_digest_on_x(reader, &table, &accounts);
     }
     delivery(reader, root);
 }
@@ -109,6 +110,25 @@ fn one_x_account(reader: &mut Reader<'_>, route: &Table<'_>, accounts: &BTreeMap
              give {second} a route with articles of its own"
         );
         reader.fault(offset, &route.path_to("accounts"), text);
+    }
+}
+
+/// A post on X holds one article: its text has room for one link.
+fn no_digest_on_x(reader: &mut Reader<'_>, route: &Table<'_>, accounts: &BTreeMap<&str, &DeTable<'_>>) {
+    let digest = route.keys.get("digest").and_then(|size| size.get_ref().as_integer());
+    if digest.is_none_or(|size| size.as_str() == "0") {
+        return;
+    }
+    let names = route.keys.get("accounts").and_then(|names| names.get_ref().as_array());
+    for name in names.into_iter().flatten() {
+        let Some(account) = name.get_ref().as_str() else { continue };
+        let platform = accounts.get(account).and_then(|account| account.get("platform"));
+        if platform.and_then(|platform| platform.get_ref().as_str()) == Some("x") {
+            let text = format!(
+                "{account} is on X, where a post has room for one article; leave it out of the digest"
+            );
+            reader.fault(name.span().start, &route.path_to("accounts"), text);
+        }
     }
 }
 

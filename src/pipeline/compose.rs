@@ -208,11 +208,12 @@ fn message(
     let first = summaries.first();
     Ok(match account.platform() {
         Platform::Facebook => {
-            let texts: Vec<String> = summaries
-                .iter()
-                .map(|made| wording.facebook(route, made))
-                .collect::<std::result::Result<_, _>>()?;
-            Message::Facebook { message: texts.join("\n\n"), link: first.and_then(|made| made.link.clone()) }
+            let text = match summaries {
+                [made] => wording.facebook(route, made)?,
+                // The card shows the first link; the others stand under their headlines.
+                several => several.iter().map(|made| listed(made)).collect::<Vec<_>>().join("\n\n"),
+            };
+            Message::Facebook { message: text, link: first.and_then(|made| made.link.clone()) }
         }
         Platform::X => Message::X { text: first.map_or(Ok(String::new()), |made| wording.x(route, made))? },
         Platform::Line => {
@@ -235,6 +236,14 @@ fn message(
             Message::Line { alt_text, cards, silent }
         }
     })
+}
+
+/// One article of a digest in plain text: headline and link.
+fn listed(made: &Summary) -> String {
+    match &made.link {
+        Some(link) => format!("{}\n{link}", made.headline),
+        None => made.headline.clone(),
+    }
 }
 
 /// Whether LINE should deliver without a sound at that time.

@@ -262,7 +262,8 @@ async fn note_page(tx: &mut Tx, known: &Article, page: &str) -> Result<()> {
 /// What the engine says.
 pub async fn next_settled(db: &Db, now: DateTime<Utc>) -> Result<Option<Article>> {
     let sql = format!(
-        "SELECT {COLUMNS} WHERE a.state = 'settling' AND a.settle_at <= $1 ORDER BY a.settle_at, a.id LIMIT 1"
+        "SELECT {COLUMNS} WHERE a.state = 'settling' AND a.settle_at <= $1 AND a.page <> 'wanted'
+          ORDER BY a.settle_at, a.id LIMIT 1"
     );
     db.one(AssertSqlSafe(sql), args![now]).await?.as_ref().map(read).transpose()
 }

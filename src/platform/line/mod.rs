@@ -92,7 +92,28 @@ impl Line {
         let bot = bot.ok_or_else(|| scrub.error(refused(&reply)))?;
         let details = [("user_id", bot.user_id), ("basic_id", bot.basic_id), ("chat_mode", bot.chat_mode)];
         let told = details.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
-        Ok(Health { name: bot.display_name, details: told.collect() })
+        let mut health = Health { name: bot.display_name, details: told.collect() };
+        if let Some((used, quota)) = self.quota(now).await {
+            if used >= quota {
+                let reason = format!("{used} of this month's {quota} messages are used");
+                return Err(SendError::OutOfBudget { reason });
+            }
+            health.details.push(("messages this month".to_owned(), format!("{used} of {quota}")));
+        }
+        Ok(health)
+    }
+
+    /// Used and allowed messages of the month; `None` where the plan has no limit or LINE does not say.
+    async fn quota(&self, now: DateTime<Utc>) -> Option<(u64, u64)> {
+        let quota: Quota = self.ask("v2/bot/message/quota", now).await?;
+        let spent: Consumption = self.ask("v2/bot/message/quota/consumption", now).await?;
+        Some((spent.total_usage, quota.value?))
+    }
+
+    /// An answer that is nice to have: whatever keeps it away is no reason to stop.
+    async fn ask<T: serde::de::DeserializeOwned>(&self, path: &str, now: DateTime<Utc>) -> Option<T> {
+        let (reply, _) = self.exchange(self.http.get(endpoint(&self.base_url, path)), now).await.ok()?;
+        reply.status.is_success().then(|| reply.json()).flatten()
     }
 
     /// Sends a request with a token; on 401 once more with a new one, because LINE may have dropped it early and a
@@ -124,6 +145,18 @@ impl Line {
         let reply = transport::exchange(request, now).await.map_err(|error| scrub.error(error))?;
         Ok((reply, scrub))
     }
+}
+
+#[derive(Deserialize)]
+struct Quota {
+    /// Absent where the plan has no limit.
+    value: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Consumption {
+    total_usage: u64,
 }
 
 #[derive(Deserialize)]
