@@ -9,3 +9,6 @@ mod cluster;
 mod postgres;
 mod browser;
 mod unit_file;
+mod arena;
+mod dice;
+mod torture;
