@@ -80,7 +80,10 @@ async fn look(context: &Context, doubtful: &Delivery) -> Result<(Look, serde_jso
     let now = context.now();
     let started = doubtful.facts.attempt_started_at.unwrap_or(now);
     let known = accounts::find(&context.db, &doubtful.account).await?;
-    let newest = delivery::newest_delivered(&context.db, &doubtful.account, doubtful.id).await?;
+    // Lists lag behind: a post of a moment ago proves nothing by being absent, one that had its time does.
+    let had_its_time = now - clock::span(context.config.delivery.confirm_after);
+    let newest =
+        delivery::newest_delivered(&context.db, &doubtful.account, doubtful.id, had_its_time).await?;
     let since = newest.as_ref().map_or(started, |newest| newest.started_at.min(started));
     let recent = match publisher.recent(since, now).await {
         Ok(recent) => recent,

@@ -447,16 +447,21 @@ pub struct Newest {
     pub known_at: DateTime<Utc>,
 }
 
-/// The newest delivered delivery of `account` but for `except`.
+/// The newest delivered delivery of `account` but for `except`, among those known before `known_before`.
 ///
 /// # Errors
 /// What the engine says.
-pub async fn newest_delivered(db: &Db, account: &str, except: i64) -> Result<Option<Newest>> {
+pub async fn newest_delivered(
+    db: &Db,
+    account: &str,
+    except: i64,
+    known_before: DateTime<Utc>,
+) -> Result<Option<Newest>> {
     let sql =
         "SELECT remote_id, COALESCE(attempt_started_at, changed_at) AS started_at, changed_at FROM delivery
-                WHERE account = $1 AND id <> $2 AND remote_id IS NOT NULL AND state = 'delivered'
+                WHERE account = $1 AND id <> $2 AND remote_id IS NOT NULL AND state = 'delivered' AND changed_at <= $3
                 ORDER BY changed_at DESC LIMIT 1";
-    let row = db.one(sql, args![account, except]).await?;
+    let row = db.one(sql, args![account, except, known_before]).await?;
     row.map(|row| {
         Ok(Newest {
             remote_id: row.text("remote_id")?,
