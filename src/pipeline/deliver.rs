@@ -82,8 +82,11 @@ async fn send(
         return;
     }
     // A machine that slept between claim and send must not send under a lease that others may have taken over.
+    // The monotonic clock stands still while a machine is suspended, so the wall clock is asked too.
     let delivery = &context.config.delivery;
-    if claimed_at.elapsed() + delivery.timeout > delivery.lease {
+    let started = claimed.facts.attempt_started_at.unwrap_or_else(|| context.now());
+    let elapsed = (context.now() - started).to_std().unwrap_or_default().max(claimed_at.elapsed());
+    if elapsed + delivery.timeout > delivery.lease {
         let reason = "the lease was too far gone to send safely".to_owned();
         record(context, claimed, Event::NotSent { reason }.into()).await;
         return;
