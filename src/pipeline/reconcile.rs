@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use chrono::DateTime;
+use chrono::Utc;
 use serde_json::json;
 use tracing::info;
 use tracing::warn;
@@ -78,7 +80,7 @@ async fn look(context: &Context, doubtful: &Delivery) -> Result<(Look, serde_jso
         return Ok((Look::Failed(SendError::Rejected { reason }), json!({})));
     };
     let now = context.now();
-    let started = doubtful.facts.attempt_started_at.unwrap_or(now);
+    let started = first_attempt(doubtful);
     let known = accounts::find(&context.db, &doubtful.account).await?;
     // Lists lag behind: a post of a moment ago proves nothing by being absent, one that had its time does.
     let had_its_time = now - clock::span(context.config.delivery.confirm_after);
@@ -99,6 +101,12 @@ async fn look(context: &Context, doubtful: &Delivery) -> Result<(Look, serde_jso
     Ok(compare(doubtful, &recent, newest.as_ref(), &ours, account.application(), offset))
 }
 
+/// When its first attempt that may be public began. A platform's refusal of a duplicate can speak of any of them.
+fn first_attempt(doubtful: &Delivery) -> DateTime<Utc> {
+    let facts = &doubtful.facts;
+    facts.key_used_at.or(facts.attempt_started_at).unwrap_or(facts.due_at)
+}
+
 /// What a list says of a delivery. Pure.
 fn compare(
     doubtful: &Delivery,
@@ -109,8 +117,11 @@ fn compare(
     offset: i64,
 ) -> (Look, serde_json::Value) {
     let look = doubtful.facts.looks + 1;
-    let started = doubtful.facts.attempt_started_at.unwrap_or(doubtful.facts.due_at);
-    let sought = Sought { link: doubtful.link.as_deref(), text: &doubtful.text, attempt_started_at: started };
+    let sought = Sought {
+        link: doubtful.link.as_deref(),
+        text: &doubtful.text,
+        attempt_started_at: first_attempt(doubtful),
+    };
     let mut evidence = json!({
         "look": look, "listed": recent.posts.len(), "complete": recent.complete, "clock_offset": offset,
         "newest": recent.posts.iter().map(|post| post.created_at).max(),
