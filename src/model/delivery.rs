@@ -125,10 +125,20 @@ pub struct Facts {
     pub looks: i64,
     /// When the last attempt was opened.
     pub attempt_started_at: Option<DateTime<Utc>>,
-    /// When it became unconfirmed.
+    /// Since when it may be public without our knowing; `None` once it is proven absent.
+    ///
+    /// An unconfirmed delivery is always in doubt; so is a scheduled one whose platform recognises repeats,
+    /// until a repeat under the same key brings a receipt.
     pub unconfirmed_at: Option<DateTime<Utc>>,
-    /// When its retry key was first used.
+    /// When its retry key was first used: no attempt that may be public is older.
     pub key_used_at: Option<DateTime<Utc>>,
+}
+
+impl Facts {
+    /// Whether it may be public without our knowing.
+    pub fn is_in_doubt(&self) -> bool {
+        self.unconfirmed_at.is_some()
+    }
 }
 
 /// One delivery as it is stored, with the post's words.

@@ -168,7 +168,8 @@ async fn open_attempt(
     next: &Transition,
     terms: &Terms,
 ) -> Result<Delivery> {
-    if delivery.facts.key_used_at.is_none() || delivery.retry_key.is_none() {
+    let key_is_new = next.facts.key_used_at != delivery.facts.key_used_at;
+    if key_is_new || delivery.retry_key.is_none() {
         delivery.retry_key = Some(Uuid::new_v4().to_string());
     }
     delivery.fence += 1;
@@ -200,7 +201,7 @@ async fn open_attempt(
 }
 
 /// Records how an attempt ended. `None` when the lease was lost meanwhile and the row is not ours to write;
-/// a receipt is then still taken as evidence if the row is unconfirmed.
+/// a receipt is then still taken as proof, unless the row is being sent again or has its end.
 ///
 /// # Errors
 /// What the engine says; the row then stays `sending` until it is recorded or its lease runs out.
@@ -217,20 +218,19 @@ pub async fn finish(
     let Some(delivery) = find_for_update(&mut tx, claimed.id).await? else { return Ok(None) };
     close_attempt(&mut tx, stamp, claimed, &event, answer).await?;
     let ours = delivery.fence == claimed.fence && delivery.facts.state == State::Sending;
-    let event = match (ours, event) {
-        (true, event) => event,
-        (false, Event::Answered(Ok(receipt))) if delivery.facts.state == State::Unconfirmed => {
-            Event::Looked(transition::Look::Found(receipt))
-        }
-        (false, event) => {
-            let mut entry = stamp.entry_of(Action::DeliveryReadBack, &delivery);
-            entry.detail = json!({ "late_answer": describe(&event), "attempt": claimed.facts.attempts });
-            audit::append(&mut tx, &entry).await?;
-            tx.commit().await?;
-            return Ok(None);
-        }
+    let receipt = match &event {
+        Event::Answered(Ok(receipt)) => Some(receipt.clone()),
+        _ => None,
     };
-    let Ok(next) = transition::step(&delivery.facts, event, stamp.at, chance, policy) else {
+    let proves = ours || (receipt.is_some() && delivery.facts.state != State::Sending);
+    let late = json!({ "late_answer": describe(&event), "attempt": claimed.facts.attempts });
+    let next = proves.then(|| transition::step(&delivery.facts, event, stamp.at, chance, policy));
+    let Some(Ok(next)) = next else {
+        let mut entry = stamp.entry_of(Action::DeliveryReadBack, &delivery);
+        entry.detail = late;
+        entry.remote_id = receipt.map(|receipt| receipt.remote_id);
+        audit::append(&mut tx, &entry).await?;
+        tx.commit().await?;
         return Ok(None);
     };
     let mut detail = json!({ "attempt": claimed.facts.attempts });
