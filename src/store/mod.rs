@@ -17,3 +17,6 @@ pub mod listing;
 pub mod account;
 pub mod hold;
 pub mod audit;
+
+#[cfg(test)]
+mod test;
