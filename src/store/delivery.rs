@@ -365,7 +365,6 @@ pub async fn apply(
         Ok(next) => next,
         Err(refusal) => return Ok(Err(Refusal::NotAllowed(refusal))),
     };
-    tx.execute("UPDATE delivery SET lease_until = 0 WHERE id = $1", args![id]).await?;
     let detail = if evidence.is_null() { json!({}) } else { json!({ "evidence": evidence }) };
     write(&mut tx, stamp, &delivery, &next, detail).await?;
     if let Some(offset) = answer.and_then(|answer| answer.clock_offset) {
@@ -493,7 +492,7 @@ pub(crate) async fn find_for_update(tx: &mut Tx, id: i64) -> Result<Option<Deliv
     tx.one(AssertSqlSafe(sql), args![id]).await?.as_ref().map(read).transpose()
 }
 
-/// Writes a transition and its audit entry.
+/// Writes a transition and its audit entry. A lease ends with the state it was taken for.
 pub(crate) async fn write(
     tx: &mut Tx,
     stamp: &Stamp,
@@ -506,7 +505,8 @@ pub(crate) async fn write(
     tx.execute(
         "UPDATE delivery SET state = $2, due_at = $3, attempts = $4, failures = $5, resends = $6, looks = $7,
                 attempt_started_at = $8, unconfirmed_at = $9, key_used_at = $10, reason = $11,
-                remote_id = COALESCE($12, remote_id), permalink = COALESCE($13, permalink), changed_at = $14
+                remote_id = COALESCE($12, remote_id), permalink = COALESCE($13, permalink), changed_at = $14,
+                lease_until = CASE WHEN $2 = 'sending' THEN lease_until ELSE 0 END
           WHERE id = $1",
         args![
             before.id,

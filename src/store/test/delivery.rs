@@ -57,7 +57,11 @@ on_both_engines!(
     finishing_under_an_old_fence_changes_nothing,
     a_late_receipt_settles_doubt,
     marking_twice_writes_one_entry,
+    an_answer_ends_the_lease_so_that_a_look_is_not_late,
+    a_look_is_taken_by_one_node,
+    a_look_that_took_too_long_changes_nothing,
     an_account_with_a_refused_credential_is_not_looked_at,
+    every_change_of_state_has_its_entry,
     a_change_and_its_entry_happen_together_or_not_at_all,
     an_entry_of_a_delivery_names_what_it_is_about,
     people_move_what_waits_for_them_and_nothing_else,
@@ -328,6 +332,17 @@ async fn marking_twice_writes_one_entry(bench: Bench) {
     assert_eq!(bench.actions().await["delivery.delivered"], 1);
 }
 
+async fn an_answer_ends_the_lease_so_that_a_look_is_not_late(bench: Bench) {
+    let claimed = bench.sending("page").await;
+    delivery::finish(&bench.db, &stamp(1), &claimed, answered(Err(unconfirmed())), &policy()).await.unwrap();
+    let doubtful = bench.find(claimed.id).await;
+    // Due after time-out and confirm_after, while the lease of two minutes would still run.
+    bench.tamper("UPDATE delivery SET due_at = $2 WHERE id = $1", args![claimed.id, at(60)]).await;
+    assert!(doubtful.facts.due_at > at(60));
+    let looked = delivery::claim_look(&bench.db, &stamp(60), Duration::from_secs(120)).await.unwrap();
+    assert_eq!(looked.map(|looked| looked.id), Some(claimed.id));
+}
+
 /// A delivery in doubt; its first look is due at second 135.
 async fn doubtful(bench: &Bench) -> i64 {
     let claimed = bench.sending("page").await;
@@ -335,11 +350,76 @@ async fn doubtful(bench: &Bench) -> i64 {
     claimed.id
 }
 
+async fn a_look_is_taken_by_one_node(bench: Bench) {
+    let id = doubtful(&bench).await;
+    let early = delivery::claim_look(&bench.db, &stamp(100), Duration::from_secs(120)).await.unwrap();
+    assert!(early.is_none());
+    let looks = eight_at_once(|_| {
+        let db = bench.db.clone();
+        async move { delivery::claim_look(&db, &stamp(1000), Duration::from_secs(120)).await.unwrap() }
+    })
+    .await;
+    let taken: Vec<i64> = looks.into_iter().flatten().map(|look| look.id).collect();
+    assert_eq!(taken, [id]);
+}
+
+async fn a_look_that_took_too_long_changes_nothing(bench: Bench) {
+    doubtful(&bench).await;
+    let slow = delivery::claim_look(&bench.db, &stamp(1000), Duration::ZERO).await.unwrap().unwrap();
+    let fast = delivery::claim_look(&bench.db, &stamp(1001), Duration::ZERO).await.unwrap().unwrap();
+    assert!(fast.fence > slow.fence);
+    let look = |fence| {
+        let found = Event::Looked(Look::Found(receipt("p1")));
+        let db = bench.db.clone();
+        async move {
+            delivery::apply(&db, &stamp(1002), slow.id, Some(fence), found.into(), &policy()).await.unwrap()
+        }
+    };
+    assert_eq!(look(slow.fence).await.unwrap_err(), Refusal::TakenOver);
+    assert_eq!(look(fast.fence).await.unwrap().facts.state, State::Delivered);
+}
+
 async fn an_account_with_a_refused_credential_is_not_looked_at(bench: Bench) {
     doubtful(&bench).await;
     bench.tamper("UPDATE account SET pause = 'auth' WHERE name = 'page'", args![]).await;
     let look = delivery::claim_look(&bench.db, &stamp(1000), Duration::from_secs(120)).await.unwrap();
     assert!(look.is_none());
+}
+
+async fn every_change_of_state_has_its_entry(bench: Bench) {
+    let claimed = bench.sending("page").await;
+    let rate = SendError::RateLimited { retry_after: Some(Duration::from_secs(5)), reason: "slow".into() };
+    delivery::finish(&bench.db, &stamp(1), &claimed, answered(Err(rate)), &policy()).await.unwrap();
+    let again = bench.claim("page", 10).await;
+    delivery::finish(&bench.db, &stamp(11), &again, answered(Err(unconfirmed())), &policy()).await.unwrap();
+    for second in [1000, 2000, 3000] {
+        let stamp = stamp(second);
+        let look = delivery::claim_look(&bench.db, &stamp, Duration::ZERO).await.unwrap().unwrap();
+        let absent = Event::Looked(Look::Absent { fresh: true }).into();
+        delivery::apply(&bench.db, &stamp, look.id, Some(look.fence), absent, &policy())
+            .await
+            .unwrap()
+            .unwrap();
+    }
+    let last = bench.claim("page", 3001).await;
+    delivery::finish(&bench.db, &stamp(3002), &last, answered(Ok(receipt("p1"))), &policy()).await.unwrap();
+    assert_eq!(
+        bench.entries(claimed.id).await,
+        [
+            "scheduled",
+            "sending",
+            "deferred",
+            "sending",
+            "unconfirmed",
+            "read_back",
+            "read_back",
+            "deferred",
+            "sending",
+            "delivered"
+        ]
+    );
+    let delivered = bench.find(claimed.id).await;
+    assert_eq!((delivered.facts.attempts, delivered.facts.resends), (3, 1));
 }
 
 async fn a_change_and_its_entry_happen_together_or_not_at_all(bench: Bench) {
