@@ -84,7 +84,7 @@ async fn fire(context: &Context, route: &Route, planned: DateTime<Utc>) -> Resul
         });
         found.extend(article.review);
     }
-    route::clear_waiting(&mut tx, &route.name).await?;
+    route::clear_waiting(&mut tx, &route.name, stamp.at).await?;
     if !made.is_empty() {
         let summaries: Vec<&Summary> = made.iter().collect();
         for name in &route.accounts {

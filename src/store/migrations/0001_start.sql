@@ -121,13 +121,15 @@ CREATE TABLE digest (
 );
 CREATE INDEX digest_article ON digest (article);
 
--- Articles that a route has chosen and that wait for its next firing.
+-- Articles that a route has chosen: they wait for its next firing, and once it was they never wait again.
 CREATE TABLE waiting (
   route TEXT NOT NULL,
   article BIGINT NOT NULL REFERENCES article (id),
   since BIGINT NOT NULL,
+  fired_at BIGINT,
   PRIMARY KEY (route, article)
 );
+CREATE INDEX waiting_room ON waiting (route) WHERE fired_at IS NULL;
 
 CREATE TABLE firing (
   origin TEXT NOT NULL,

@@ -10,6 +10,7 @@ on_both_engines!(
     a_firing_happens_once,
     a_firing_that_is_rolled_back_may_happen_again,
     articles_wait_newest_first,
+    an_article_waits_for_a_route_once_in_its_life,
 );
 
 async fn a_firing_happens_once(bench: Bench) {
@@ -51,4 +52,16 @@ async fn articles_wait_newest_first(bench: Bench) {
     tx.commit().await.unwrap();
     assert!(route::has_waiting(&bench.db, "digest").await.unwrap());
     assert!(!route::has_waiting(&bench.db, "other").await.unwrap());
+}
+
+async fn an_article_waits_for_a_route_once_in_its_life(bench: Bench) {
+    let id = bench.article("a", "ข่าว").await.id;
+    let mut tx = bench.db.begin().await.unwrap();
+    route::wait(&mut tx, "digest", id, at(5)).await.unwrap();
+    route::clear_waiting(&mut tx, "digest", at(7)).await.unwrap();
+    // A second source shows it after the digest went out.
+    route::wait(&mut tx, "digest", id, at(9)).await.unwrap();
+    assert_eq!(route::list_waiting(&mut tx, "digest").await.unwrap(), Vec::<i64>::new());
+    tx.commit().await.unwrap();
+    assert!(!route::has_waiting(&bench.db, "digest").await.unwrap());
 }
