@@ -390,6 +390,18 @@ impl Tx {
         Ok(())
     }
 
+    /// Takes it back at once, with its locks. A dropped transaction is taken back too, but a little later.
+    ///
+    /// # Errors
+    /// What the engine says; it is taken back all the same.
+    pub async fn roll_back(self) -> Result<()> {
+        match self.inner {
+            Inner::Sqlite(tx) => tx.rollback().await?,
+            Inner::Postgres(tx) => tx.rollback().await?,
+        }
+        Ok(())
+    }
+
     /// Whether PostgreSQL runs underneath.
     pub fn is_postgres(&self) -> bool {
         matches!(self.inner, Inner::Postgres(_))

@@ -134,14 +134,24 @@ pub async fn insert(
 /// What the engine says; nothing may be sent then.
 pub async fn claim(db: &Db, stamp: &Stamp, account: &str, terms: &Terms) -> Result<Claim> {
     let mut tx = db.begin().await?;
-    let Some(spaced_until) = account::lock_sendable(&mut tx, account, stamp.at).await? else {
+    let claim = claim_in(&mut tx, stamp, account, terms).await?;
+    match claim {
+        Claim::Moved(_) | Claim::Sending(_) => tx.commit().await?,
+        // Not by dropping it: until the pool came to roll it back, other claims would find the account locked.
+        Claim::Nothing | Claim::Stale { .. } => tx.roll_back().await?,
+    }
+    Ok(claim)
+}
+
+async fn claim_in(tx: &mut Tx, stamp: &Stamp, account: &str, terms: &Terms) -> Result<Claim> {
+    let Some(spaced_until) = account::lock_sendable(tx, account, stamp.at).await? else {
         return Ok(Claim::Nothing);
     };
     let last_lane = if terms.quiet || spaced_until > stamp.at { Lane::Breaking } else { Lane::Promotion };
-    let Some((delivery, stale)) = next_due(&mut tx, account, last_lane, stamp.at).await? else {
+    let Some((delivery, stale)) = next_due(tx, account, last_lane, stamp.at).await? else {
         return Ok(Claim::Nothing);
     };
-    let held = hold::applies(&mut tx, account, delivery.lane).await?;
+    let held = hold::applies(tx, account, delivery.lane).await?;
     if stale && !held && delivery.facts.attempts == 0 {
         return Ok(Claim::Stale { post: delivery.post });
     }
@@ -150,13 +160,10 @@ pub async fn claim(db: &Db, stamp: &Stamp, account: &str, terms: &Terms) -> Resu
         return Ok(Claim::Nothing);
     };
     if next.facts.state != State::Sending {
-        let state = next.facts.state;
-        write(&mut tx, stamp, &delivery, &next, json!({})).await?;
-        tx.commit().await?;
-        return Ok(Claim::Moved(state));
+        write(tx, stamp, &delivery, &next, json!({})).await?;
+        return Ok(Claim::Moved(next.facts.state));
     }
-    let claimed = open_attempt(&mut tx, stamp, delivery, &next, terms).await?;
-    tx.commit().await?;
+    let claimed = open_attempt(tx, stamp, delivery, &next, terms).await?;
     Ok(Claim::Sending(Box::new(claimed)))
 }
 

@@ -42,6 +42,7 @@ on_both_engines!(
     accounts_are_claimed_independently,
     the_database_refuses_a_second_sending_delivery_on_one_account,
     what_is_not_due_is_left_alone,
+    a_claim_that_came_to_nothing_lets_the_account_go,
     lanes_go_first_then_due_times,
     spacing_holds_normal_lanes_and_lets_breaking_pass,
     what_was_not_sent_needs_no_distance_from_it,
@@ -143,6 +144,20 @@ async fn what_is_not_due_is_left_alone(bench: Bench) {
     assert_eq!(account::list_due(&bench.db, at(10)).await.unwrap(), ["page"]);
     bench.claim("page", 10).await;
     assert_eq!(account::list_due(&bench.db, at(10)).await.unwrap(), Vec::<String>::new());
+}
+
+async fn a_claim_that_came_to_nothing_lets_the_account_go(bench: Bench) {
+    let other = bench.another_node().await;
+    for second in 0..20 {
+        assert!(bench.claims_nothing("page", second).await);
+        bench.delivery("page", Lane::Normal, second).await;
+        assert!(bench.claims_nothing("page", second - 1).await);
+        let claim = delivery::claim(&other, &stamp_on("b", second), "page", &terms()).await.unwrap();
+        let Claim::Sending(claimed) = claim else { panic!("{claim:?} at {second}") };
+        delivery::finish(&other, &stamp(second), &claimed, answered(Ok(receipt("p"))), &policy())
+            .await
+            .unwrap();
+    }
 }
 
 async fn lanes_go_first_then_due_times(bench: Bench) {
