@@ -11,8 +11,12 @@ use std::time::Duration;
 
 use chrono::DateTime;
 use chrono::Utc;
+use sqlx::Connection as _;
 use sqlx::Row as _;
 use sqlx::SqlSafeStr;
+use sqlx::error::UnexpectedNullError;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::PgConnection;
 use sqlx::postgres::PgListener;
 use sqlx::postgres::PgPool;
 use sqlx::postgres::PgPoolOptions;
@@ -130,6 +134,9 @@ enum Pool {
 
 /// How long a statement waits for SQLite's write lock, held by another process (the command line).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The pause before a locked SQLite file is opened again.
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
 /// How long a caller waits for a free connection before the database counts as out of reach.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -274,11 +281,17 @@ impl Pool {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT);
-        let writer = SqlitePoolOptions::new()
-            .max_connections(1)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .connect_with(options.clone())
-            .await?;
+        let writer = SqlitePoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE_TIMEOUT);
+        let deadline = clock::monotonic() + BUSY_TIMEOUT;
+        let writer = loop {
+            match writer.clone().connect_with(options.clone()).await {
+                // Two processes that turn a new file's log on collide, and SQLite does not wait there by itself.
+                Err(error) if is_busy(&error) && clock::monotonic() < deadline => {
+                    tokio::time::sleep(BUSY_PAUSE).await;
+                }
+                connected => break connected?,
+            }
+        };
         let reader = SqlitePoolOptions::new()
             .max_connections(SQLITE_READERS)
             .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -287,13 +300,23 @@ impl Pool {
     }
 
     async fn open_postgres(url: &str) -> Result<Pool> {
+        let options = PgConnectOptions::from_str(url)?;
+        // The pool would repeat a refused connection until its time is up, and then say only that it was.
+        let first = tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(&options)).await;
+        first.map_err(|_| sqlx::Error::PoolTimedOut)??.close().await?;
         let pool = PgPoolOptions::new()
             .max_connections(POSTGRES_CONNECTIONS)
             .acquire_timeout(ACQUIRE_TIMEOUT)
-            .connect(url)
+            .connect_with(options)
             .await?;
         Ok(Pool::Postgres(pool))
     }
+}
+
+/// Whether SQLite says that another process has the file (primary result code 5, SQLITE_BUSY).
+fn is_busy(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code()?.parse::<u32>().ok());
+    code.is_some_and(|code| code & 0xff == 5)
 }
 
 /// A transaction. Dropped without [`Tx::commit`], it never happened.
@@ -463,7 +486,7 @@ impl Row {
     /// # Errors
     /// When the column is missing, NULL or of another type.
     pub fn int(&self, column: &str) -> Result<i64> {
-        get!(self, column)
+        self.maybe_int(column)?.ok_or_else(|| null(column))
     }
 
     /// A whole number or NULL.
@@ -479,7 +502,7 @@ impl Row {
     /// # Errors
     /// When the column is missing, NULL or of another type.
     pub fn text(&self, column: &str) -> Result<String> {
-        get!(self, column)
+        self.maybe_text(column)?.ok_or_else(|| null(column))
     }
 
     /// Text or NULL.
@@ -531,6 +554,12 @@ impl Row {
         let value = self.text(column)?;
         serde_json::from_str(&value).map_err(|_| Error::BadValue { column, value })
     }
+}
+
+/// A NULL where there must be a value. Asked for one directly, SQLite would answer 0 or an empty text.
+fn null(column: &str) -> Error {
+    let source = Box::new(UnexpectedNullError);
+    Error::Engine(sqlx::Error::ColumnDecode { index: format!("{column:?}"), source })
 }
 
 fn bind_sqlite<'q>(

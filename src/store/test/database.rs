@@ -62,6 +62,7 @@ async fn values_come_back_as_they_went(bench: Bench) {
         assert_eq!((row.int("number").unwrap(), row.truth("truth").unwrap()), (i64::MIN, true));
         assert_eq!((row.text("text").unwrap(), row.time("moment").unwrap()), (text.to_owned(), at(3)));
         assert_eq!((row.maybe_int("no_number").unwrap(), row.maybe_text("no_text").unwrap()), (None, None));
+        row.int("no_number").unwrap_err();
         row.text("missing").unwrap_err();
     }
 }
@@ -111,6 +112,12 @@ async fn open_together(url: String) {
     let db = nodes.into_iter().next().unwrap().unwrap();
     let row = db.one("SELECT count(*) AS n FROM migration", args![]).await.unwrap().unwrap();
     assert_eq!(row.int("n").unwrap(), KNOWN);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_that_migrate_a_new_sqlite_file_at_once_agree() {
+    let folder = tempfile::tempdir().unwrap();
+    open_together(format!("sqlite:{}", folder.path().join("new.db").display())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -167,6 +174,17 @@ async fn an_address_that_is_not_ours_is_refused() {
     }
     let error = Db::open("sqlite:/no/such/folder/x.db", at(0)).await.unwrap_err();
     assert!(matches!(error, Error::Engine(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_postgresql_that_does_not_answer_is_said_at_once_and_without_the_password() {
+    // Port 1 of this machine: nobody listens there.
+    let started = Instant::now();
+    let error = Db::open("postgres://songkhao:geheim@127.0.0.1:1/news", at(0)).await.unwrap_err();
+    assert!(error.is_outage(), "{error:?}");
+    let text = error.to_string();
+    assert!(text.contains("refused") && !text.contains("geheim"), "{text}");
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
 }
 
 #[tokio::test]
