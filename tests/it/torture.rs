@@ -130,7 +130,8 @@ async fn torture(seed: u64, ordeal: &Ordeal, engine: Engine) {
     );
     verdict.parked.iter().for_each(|what| println!("parked: {what}"));
     nodes.iter_mut().for_each(Node::kill);
-    let tolerable = if ordeal.is_long() { links.len() * Platform::ALL.len() / PARKED_ONE_IN } else { usize::MAX };
+    let tolerable =
+        if ordeal.is_long() { links.len() * Platform::ALL.len() / PARKED_ONE_IN } else { usize::MAX };
     if !verdict.is_good() || verdict.parked.len() > tolerable {
         panic!("seed {seed} on {engine:?}; see {}\n{verdict:#?}", arena.keep().display());
     }
@@ -190,7 +191,8 @@ fn storm(arena: &Arena, dice: &mut Dice, seed: u64) {
         sandbox.set_read_lag(platform, Duration::from_millis(dice.below(2_500)));
         sandbox.set_duplicate_filter(platform, dice.chance(500));
         let slow_down_is_an_hour = platform == Platform::Facebook;
-        for (scope, kinds) in [(Scope::Publish, ON_PUBLISH), (Scope::Read, ON_READ), (Scope::Token, ON_READ)] {
+        for (scope, kinds) in [(Scope::Publish, ON_PUBLISH), (Scope::Read, ON_READ), (Scope::Token, ON_READ)]
+        {
             for &kind in kinds {
                 if slow_down_is_an_hour && matches!(kind, Kind::Error429 | Kind::OutOfBudget) {
                     continue;
@@ -285,10 +287,8 @@ struct Verdict {
 impl Verdict {
     fn of(links: &[String], published: &[Published], rows: &[Row], node: &Node) -> Verdict {
         let mut verdict = Verdict::default();
-        let rows: BTreeMap<(&str, &str), &Row> = rows
-            .iter()
-            .filter_map(|row| Some(((row.account.as_str(), row.link.as_deref()?), row)))
-            .collect();
+        let rows: BTreeMap<(&str, &str), &Row> =
+            rows.iter().filter_map(|row| Some(((row.account.as_str(), row.link.as_deref()?), row))).collect();
         for platform in Platform::ALL {
             for link in links {
                 let posts: Vec<&Published> = published
@@ -308,7 +308,8 @@ impl Verdict {
         let in_doubt: BTreeSet<&str> =
             rows.values().filter(|row| row.state == "parked").filter_map(|row| row.link.as_deref()).collect();
         let unknown = published.iter().filter(|post| {
-            !known.contains(&post.remote_id) && !post.links.iter().any(|link| in_doubt.contains(link.as_str()))
+            !known.contains(&post.remote_id)
+                && !post.links.iter().any(|link| in_doubt.contains(link.as_str()))
         });
         verdict.unaudited = unknown.map(|post| format!("{} {}", post.platform, post.remote_id)).collect();
         verdict

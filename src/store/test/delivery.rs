@@ -527,10 +527,12 @@ async fn what_others_own_is_told_apart(bench: Bench) {
     assert_eq!(owned(ids[1], 0).await.unwrap(), ["p1"]);
     assert_eq!(owned(0, 15).await.unwrap(), ["p2"]);
     assert_eq!(delivery::list_remote_ids(&bench.db, "line", 0, at(0)).await.unwrap(), Vec::<String>::new());
-    let newest = delivery::newest_delivered(&bench.db, "page", 0).await.unwrap().unwrap();
+    let newest = delivery::newest_delivered(&bench.db, "page", 0, at(99)).await.unwrap().unwrap();
     assert_eq!((newest.remote_id.as_str(), newest.started_at, newest.known_at), ("p2", at(0), at(20)));
-    let older = delivery::newest_delivered(&bench.db, "page", ids[1]).await.unwrap().unwrap();
+    let older = delivery::newest_delivered(&bench.db, "page", ids[1], at(99)).await.unwrap().unwrap();
     assert_eq!(older.remote_id, "p1");
+    let earlier = delivery::newest_delivered(&bench.db, "page", 0, at(15)).await.unwrap().unwrap();
+    assert_eq!(earlier.remote_id, "p1");
 }
 
 async fn the_next_moment_is_the_earliest_thing_to_come(bench: Bench) {

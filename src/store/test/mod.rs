@@ -155,7 +155,7 @@ fn entry(guid: &str, title: &str) -> Entry {
 }
 
 fn arrival(second: i64) -> Arrival {
-    Arrival { only_seen: None, review: Vec::new(), settle_at: at(second) }
+    Arrival { only_seen: None, review: Vec::new(), settle_at: at(second), wants_page: false }
 }
 
 /// A database of the test's own, with what most tests begin with.
