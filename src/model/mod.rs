@@ -16,6 +16,7 @@ pub mod attempt;
 pub mod readback;
 pub mod hash;
 pub mod budget;
+pub mod user;
 pub mod audit;
 pub mod merkle;
 pub mod chain;

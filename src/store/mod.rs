@@ -16,6 +16,8 @@ pub mod attempt;
 pub mod listing;
 pub mod account;
 pub mod hold;
+pub mod user;
+pub mod session;
 pub mod audit;
 
 #[cfg(test)]

@@ -246,6 +246,7 @@ CREATE TABLE head (
   signed_at BIGINT NOT NULL
 );
 
+-- `password` is an argon2id hash as a PHC string; NULL: signs in by links and tokens only.
 CREATE TABLE "user" (
   name TEXT PRIMARY KEY,
   role TEXT NOT NULL CHECK (role IN ('viewer', 'editor', 'approver', 'admin')),
@@ -253,10 +254,13 @@ CREATE TABLE "user" (
   made_at BIGINT NOT NULL
 );
 
+-- What proves a user: a page's cookie, an API token, a link that signs in once. Kept as SHA-256 alone.
 CREATE TABLE session (
   hash TEXT PRIMARY KEY,
   user_name TEXT NOT NULL REFERENCES "user" (name),
   kind TEXT NOT NULL CHECK (kind IN ('page', 'token', 'link')),
   made_at BIGINT NOT NULL,
+  seen_at BIGINT NOT NULL,
   until_at BIGINT NOT NULL
 );
+CREATE INDEX session_user ON session (user_name);
