@@ -13,6 +13,18 @@ pub struct Receipt {
     pub permalink: Option<String>,
 }
 
+impl Receipt {
+    /// A receipt for a post that a person found at `link`: the platform's id is what stands at its end,
+    /// or the whole link where no number stands there.
+    pub fn found_at(link: &str) -> Receipt {
+        let path = link.split(['?', '#']).next().unwrap_or(link);
+        let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+        let has_number = last.bytes().any(|byte| byte.is_ascii_digit());
+        let remote_id = if has_number { last.to_owned() } else { link.to_owned() };
+        Receipt { remote_id, permalink: Some(link.to_owned()) }
+    }
+}
+
 /// Why a send gave no receipt, sorted by what must be done next.
 ///
 /// There is no `Other`: an answer that is not understood is `Unconfirmed`, the careful one.
