@@ -354,8 +354,49 @@ pub async fn list_by_link(db: &Db, link: &str, aliases: &[String]) -> Result<Vec
 /// # Errors
 /// What the engine says.
 pub async fn list_newest(db: &Db, limit: i64) -> Result<Vec<Article>> {
-    let sql = format!("SELECT {COLUMNS} ORDER BY a.first_seen_at DESC, a.id DESC LIMIT $1");
-    db.all(AssertSqlSafe(sql), args![limit]).await?.iter().map(read).collect()
+    list_before(db, None, limit).await
+}
+
+/// The newest articles but for those with `before` as id or a higher one: the next page of a list.
+///
+/// # Errors
+/// What the engine says.
+pub async fn list_before(db: &Db, before: Option<i64>, limit: i64) -> Result<Vec<Article>> {
+    let sql = format!("SELECT {COLUMNS} WHERE a.id < $1 ORDER BY a.id DESC LIMIT $2");
+    let rows = db.all(AssertSqlSafe(sql), args![before.unwrap_or(i64::MAX), limit]).await?;
+    rows.iter().map(read).collect()
+}
+
+/// A version of an article.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    /// Its number, from 1.
+    pub number: i64,
+    /// What it says.
+    pub content: Content,
+    /// The source that showed it.
+    pub source: String,
+    /// When it came.
+    pub seen_at: DateTime<Utc>,
+}
+
+/// The versions of an article, first one first.
+///
+/// # Errors
+/// What the engine says.
+pub async fn list_versions(db: &Db, article: i64) -> Result<Vec<Version>> {
+    let sql = "SELECT number, content, source, seen_at FROM version WHERE article = $1 ORDER BY number";
+    let rows = db.all(sql, args![article]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Version {
+                number: row.int("number")?,
+                content: row.json("content")?,
+                source: row.text("source")?,
+                seen_at: row.time("seen_at")?,
+            })
+        })
+        .collect()
 }
 
 /// How many articles wait for a step.

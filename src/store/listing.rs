@@ -1,9 +1,10 @@
-//! Listing: shows posts with their deliveries, as people look at them.
+//! Listings: posts with their deliveries, as people look at them.
 
 use chrono::DateTime;
 use chrono::Utc;
 use serde::Serialize;
 
+use crate::model::delivery::State;
 use crate::model::lane::Lane;
 use crate::store::db::Db;
 use crate::store::db::Error;
@@ -32,6 +33,8 @@ pub struct Line {
     pub due: DateTime<Utc>,
     /// After this it is not worth sending.
     pub good_until: Option<DateTime<Utc>>,
+    /// The article; none for digests and promotions.
+    pub article: Option<String>,
     /// The article's link; none for digests and promotions.
     pub article_url: Option<String>,
     /// What a reader sees.
@@ -55,22 +58,34 @@ pub struct Filter {
     pub account: Option<String>,
     /// Only the posts of this article, digests that hold it included.
     pub article: Option<i64>,
+    /// Only posts older than this one: the next page of a list.
+    pub before: Option<i64>,
     /// At most so many, the newest.
     pub limit: Option<i64>,
 }
 
-const SQL: &str = "SELECT * FROM (
-    SELECT p.id AS post, d.id AS delivery, d.act, p.account, p.platform, p.lane AS lane_name,
-           COALESCE(d.state, p.state) AS state, COALESCE(d.due_at, p.not_before) AS due, d.good_until,
+/// What a line is read from; deliveries are joined by each query in its own way.
+macro_rules! line {
+    () => {
+        "SELECT p.id AS post, d.id AS delivery, d.act, p.account, p.platform, p.lane AS lane_name,
+           COALESCE(d.state, p.state) AS state, COALESCE(d.due_at, p.not_before) AS due, d.good_until, p.article,
            CASE WHEN p.article IS NULL THEN NULL ELSE COALESCE(a.link, p.link) END AS article_url,
-           p.text, d.remote_id, d.permalink, COALESCE(d.attempts, 0) AS attempts, d.reason, p.reasons
-      FROM post p LEFT JOIN delivery d ON d.post = p.id LEFT JOIN article a ON a.id = p.article
+           p.text, d.remote_id, d.permalink, COALESCE(d.attempts, 0) AS attempts, d.reason, p.reasons"
+    };
+}
+
+const SQL: &str = concat!(
+    "SELECT * FROM (",
+    line!(),
+    " FROM post p LEFT JOIN delivery d ON d.post = p.id LEFT JOIN article a ON a.id = p.article
      WHERE (CAST($1 AS TEXT) IS NULL OR p.account = $1)
        AND (CAST($2 AS BIGINT) IS NULL OR p.article = $2
             OR EXISTS (SELECT 1 FROM digest g WHERE g.post = p.id AND g.article = $2))
        AND ($3 = '' OR $3 LIKE '%,' || COALESCE(d.state, p.state) || ',%')
-     ORDER BY p.id DESC, d.id DESC LIMIT $4) AS newest
-  ORDER BY post, delivery";
+       AND (CAST($4 AS BIGINT) IS NULL OR p.id < $4)
+     ORDER BY p.id DESC, d.id DESC LIMIT $5) AS newest
+  ORDER BY post, delivery"
+);
 
 /// Posts and deliveries that pass a filter, oldest first.
 ///
@@ -80,7 +95,71 @@ pub async fn list(db: &Db, filter: &Filter) -> Result<Vec<Line>> {
     let states =
         if filter.states.is_empty() { String::new() } else { format!(",{},", filter.states.join(",")) };
     let limit = filter.limit.unwrap_or(i64::MAX);
-    db.all(SQL, args![&filter.account, filter.article, states, limit]).await?.iter().map(read).collect()
+    db.all(SQL, args![&filter.account, filter.article, states, filter.before, limit])
+        .await?
+        .iter()
+        .map(read)
+        .collect()
+}
+
+/// Deliveries that are due next: what is being sent, then by due time.
+///
+/// # Errors
+/// What the engine says.
+pub async fn list_upcoming(db: &Db, limit: i64) -> Result<Vec<Line>> {
+    let sql = concat!(
+        line!(),
+        " FROM delivery d JOIN post p ON p.id = d.post LEFT JOIN article a ON a.id = p.article
+         WHERE d.id IN (SELECT id FROM delivery WHERE state = 'sending'
+                        UNION SELECT id FROM (SELECT id FROM delivery WHERE state = 'scheduled'
+                                               ORDER BY due_at, id LIMIT $1) AS due)
+         ORDER BY CASE WHEN d.state = 'sending' THEN 0 ELSE 1 END, d.due_at, d.id"
+    );
+    db.all(sql, args![limit]).await?.iter().map(read).collect()
+}
+
+/// Posts in review and deliveries that only a person can move on, or that are in doubt; the latest change first.
+///
+/// # Errors
+/// What the engine says.
+pub async fn list_attention(db: &Db, limit: i64) -> Result<Vec<Line>> {
+    let sql = concat!(
+        line!(),
+        " FROM post p LEFT JOIN delivery d ON d.post = p.id LEFT JOIN article a ON a.id = p.article
+         WHERE p.state = 'review' AND d.id IS NULL ORDER BY p.id DESC LIMIT $1"
+    );
+    let mut lines: Vec<Line> = db.all(sql, args![limit]).await?.iter().map(read).collect::<Result<_>>()?;
+    for state in [State::Parked, State::Unconfirmed, State::Failed, State::Held] {
+        let sql = concat!(
+            line!(),
+            " FROM delivery d JOIN post p ON p.id = d.post LEFT JOIN article a ON a.id = p.article
+             WHERE d.state = $2 ORDER BY d.changed_at DESC LIMIT $1"
+        );
+        for row in db.all(sql, args![limit, state.name()]).await? {
+            lines.push(read(&row)?);
+        }
+    }
+    Ok(lines)
+}
+
+/// How many deliveries came into a state since `since`.
+///
+/// # Errors
+/// What the engine says.
+pub async fn count_since(db: &Db, state: State, since: DateTime<Utc>) -> Result<i64> {
+    let sql = "SELECT count(*) AS n FROM delivery WHERE state = $1 AND changed_at >= $2";
+    db.one(sql, args![state.name(), since]).await?.map_or(Ok(0), |row| row.int("n"))
+}
+
+/// How many deliveries stand in each state that is not final, and how many posts wait for a person.
+///
+/// # Errors
+/// What the engine says.
+pub async fn count_open(db: &Db) -> Result<Vec<(String, i64)>> {
+    let sql = "SELECT state, count(*) AS n FROM delivery
+                WHERE state IN ('scheduled', 'sending', 'unconfirmed', 'failed', 'parked', 'held') GROUP BY state
+               UNION ALL SELECT state, count(*) AS n FROM post WHERE state = 'review' GROUP BY state";
+    db.all(sql, args![]).await?.iter().map(|row| Ok((row.text("state")?, row.int("n")?))).collect()
 }
 
 /// How many deliveries stand in each state, and how many posts wait for a person.
@@ -107,6 +186,7 @@ fn read(row: &Row) -> Result<Line> {
         state: row.text("state")?,
         due: row.time("due")?,
         good_until: row.maybe_time("good_until")?,
+        article: row.maybe_int("article")?.map(|id| id.to_string()),
         article_url: row.maybe_text("article_url")?,
         text: row.text("text")?,
         remote_id: row.maybe_text("remote_id")?,

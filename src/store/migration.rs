@@ -44,6 +44,15 @@ pub async fn run(db: &Db, now: DateTime<Utc>) -> Result<()> {
     tx.commit().await
 }
 
+/// Whether the database answers and has the schema this program knows.
+///
+/// # Errors
+/// What the engine says.
+pub async fn is_current(db: &Db) -> Result<bool> {
+    let row = db.one("SELECT COALESCE(MAX(number), 0) AS number FROM migration", args![]).await?;
+    Ok(row.map_or(Ok(0), |row| row.int("number"))? == KNOWN)
+}
+
 /// The one thing the engines' table definitions differ in here: how a row gets its number.
 fn for_engine(script: &str, postgres: bool) -> String {
     let identity = if postgres {

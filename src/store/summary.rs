@@ -60,6 +60,16 @@ pub async fn find(db: &Db, article: i64, version: i64) -> Result<Option<Summary>
     db.one(sql, args![article, version]).await?.map(|row| row.json("summary")).transpose()
 }
 
+/// The newest summary of an article with the version it was made of.
+///
+/// # Errors
+/// What the engine says.
+pub async fn find_newest(db: &Db, article: i64) -> Result<Option<(i64, Summary)>> {
+    let sql = "SELECT version, summary FROM summary WHERE article = $1 ORDER BY version DESC LIMIT 1";
+    let row = db.one(sql, args![article]).await?;
+    row.map(|row| Ok((row.int("version")?, row.json("summary")?))).transpose()
+}
+
 /// The newest summary of an article, whatever version it was made of, within a transaction.
 pub(crate) async fn find_newest_in(tx: &mut Tx, article: i64) -> Result<Option<(i64, Summary)>> {
     let sql = "SELECT version, summary FROM summary WHERE article = $1 ORDER BY version DESC LIMIT 1";
