@@ -27,6 +27,8 @@ use crate::model::evidence::Verdict;
 use crate::model::export::Exporter;
 use crate::model::export::verify_export;
 use crate::model::merkle;
+use crate::model::receipt::make_receipt;
+use crate::model::receipt::verify_receipt;
 use crate::store::audit as log;
 
 /// `songkhao audit …`
@@ -52,8 +54,16 @@ pub enum AuditCommand {
     },
     /// Write the whole log to standard output: JSON lines that anybody can verify.
     Export,
-    /// Verify the log in the database, or an export with --file.
+    /// Write a small file with which anybody can check what one post sent.
+    Receipt {
+        /// The post.
+        post: i64,
+    },
+    /// Verify the log in the database, an export with --file, or a receipt with --receipt.
     Verify {
+        /// A receipt of one post.
+        #[arg(long, conflicts_with = "file")]
+        receipt: Option<PathBuf>,
         /// An export instead of the database.
         #[arg(long)]
         file: Option<PathBuf>,
@@ -78,9 +88,13 @@ pub async fn audit(config: Option<&Path>, command: AuditCommand) -> Result<(), F
             show(&Desk::open(config).await?, &filter, json).await
         }
         AuditCommand::Export => export(&Desk::open(config).await?).await,
-        AuditCommand::Verify { file, head, key } => {
+        AuditCommand::Receipt { post } => receipt(&Desk::open(config).await?, post).await,
+        AuditCommand::Verify { receipt, file, head, key } => {
             let head = head.map(|path| read(&path)).transpose()?;
             let key = key.map(|key| key_from(&key)).transpose()?;
+            if let Some(receipt) = receipt {
+                return verify_one(&receipt, key.as_deref());
+            }
             match file {
                 Some(file) => verify_file(&file, key.as_deref(), head.as_deref()),
                 None => verify_database(&Desk::open(config).await?, key.as_deref(), head.as_deref()).await,
@@ -129,6 +143,54 @@ async fn export(desk: &Desk) -> Result<(), Failure> {
     }
     exporter.finish(&head, signer.public_key(), &[])?.flush()?;
     Ok(())
+}
+
+/// Writes the receipt of the entry that froze the post's exact bytes.
+async fn receipt(desk: &Desk, post: i64) -> Result<(), Failure> {
+    let signer = desk::signer(&desk.config)?;
+    let mut entry = desk.stamp().entry(Action::AuditReceipt);
+    entry.post = Some(post.to_string());
+    log::record(&desk.db, &entry).await?;
+    let head = seal_all(desk, &signer).await?;
+    let filter = log::Filter { post: Some(post), ..log::Filter::default() };
+    let entries = log::list(&desk.db, &filter).await?;
+    let shows_bytes = |sealed: &&log::Sealed| {
+        audit::Entry::parse(&sealed.entry)
+            .is_ok_and(|entry| entry.payload.is_some() && entry.delivery.is_some())
+    };
+    let Some(sealed) = entries.iter().rev().find(shows_bytes) else {
+        return Err(anyhow::anyhow!("post {post} has no delivery yet, so nothing of it can be proven").into());
+    };
+    let seq = sealed.seq.context("the entry is not sealed yet; try again")?;
+    let mut leaves = Vec::new();
+    while (leaves.len() as u64) < head.head.size {
+        for sealed in log::list_sealed(&desk.db, leaves.len() as u64, PAGE).await? {
+            leaves.push(merkle::leaf_hash(sealed.entry.as_bytes()));
+        }
+    }
+    let made = make_receipt(&leaves, seq, &sealed.entry, &head, signer.public_key());
+    let made = made.context("the log does not match its own head; run `songkhao audit verify`")?;
+    write!(std::io::stdout().lock(), "{}", made.to_json())?;
+    Ok(())
+}
+
+fn verify_one(path: &Path, key: Option<&str>) -> Result<(), Failure> {
+    match verify_receipt(&read(path)?, key) {
+        Ok(proven) => {
+            let trust = trusted(proven.trust);
+            good(&format!("entry {} is in the log of {}{trust}", proven.seq, proven.size))?;
+            writeln!(std::io::stdout().lock(), "{}", proven.entry)?;
+            Ok(())
+        }
+        Err(fault) => broken(&fault.to_string()),
+    }
+}
+
+fn trusted(trust: Trust) -> &'static str {
+    match trust {
+        Trust::Given => "",
+        Trust::OwnWord => " (the file's own key was trusted; give --key to be sure whose log it is)",
+    }
 }
 
 /// Seals what waits and gives the head over everything.
@@ -200,12 +262,7 @@ async fn check_database(
 fn report(verdict: Result<Verdict, Broken>, waiting: i64) -> Result<(), Failure> {
     match verdict {
         Ok(verdict) => {
-            let trust = match verdict.trust {
-                Trust::Given => String::new(),
-                Trust::OwnWord => {
-                    " (the file's own key was trusted; give --key to be sure whose log it is)".to_owned()
-                }
-            };
+            let trust = trusted(verdict.trust);
             let extends = verdict
                 .extends
                 .map(|size| format!(", it extends the older head of {size}"))

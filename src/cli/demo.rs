@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::collections::HashSet;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,13 +22,16 @@ use crate::cli::run::announce;
 use crate::clock;
 use crate::config;
 use crate::model::account::Platform;
+use crate::model::user::Role;
 use crate::pipeline::Context;
 use crate::sandbox;
 use crate::sandbox::Options;
 use crate::sandbox::Sandbox;
+use crate::secret::ExposeSecret;
 use crate::store::article;
 use crate::store::delivery;
 use crate::store::post;
+use crate::web;
 
 /// Where the pages are by default; any free port if this one is taken.
 const LISTEN: &str = "127.0.0.1:8080";
@@ -45,26 +50,31 @@ const PATIENCE: TimeDelta = TimeDelta::minutes(2);
 /// # Errors
 /// When no port can be bound, or, with `once`, when an article is missing on a platform (exit 1).
 pub async fn demo(once: bool, listen: Option<SocketAddr>) -> Result<(), Failure> {
-    let folder = tempfile()?;
+    let folder = own_folder()?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let base = format!("http://{}", listener.local_addr()?);
     let articles = if once { usize::MAX } else { ARTICLES_AT_FIRST };
     let sandbox = Sandbox::new(Options { articles, ..Options::at(&base, Arc::new(clock::now)) });
     let stop = CancellationToken::new();
     let served = tokio::spawn(sandbox::serve(listener, sandbox.clone(), stop.clone().cancelled_owned()));
-    let desk = open(&base, &folder, listen).await?;
+    let pages = bind(listen).await?;
+    let address = pages.local_addr()?;
+    let desk = open(&base, &folder, address).await?;
     let context = Arc::new(desk.context().await?);
+    let invitation = web::sign_in_link(&context.db, &context.stamp("demo"), Role::Admin).await?;
+    announce(&format!("open http://{address}{}", invitation.path));
+    announce(&format!("token {}", invitation.token.expose_secret()));
     announce(&format!("sandbox {base}"));
     tokio::spawn(run::stop_on_signal(stop.clone()));
     let verdict = if once {
-        let daemon = tokio::spawn(run::serve(context.clone(), stop.clone(), None));
+        let daemon = tokio::spawn(run::serve(context.clone(), pages, stop.clone(), None));
         let verdict = wait_for_all(&context, &sandbox).await;
         stop.cancel();
         daemon.await.context("the daemon broke off")??;
         verdict
     } else {
         tokio::spawn(reveal(sandbox.clone(), stop.clone()));
-        run::serve(context, stop.clone(), None).await
+        run::serve(context, pages, stop.clone(), None).await
     };
     served.await.context("the sandbox broke off")??;
     std::fs::remove_dir_all(&folder).with_context(|| format!("{} could not be removed", folder.display()))?;
@@ -72,21 +82,27 @@ pub async fn demo(once: bool, listen: Option<SocketAddr>) -> Result<(), Failure>
 }
 
 /// A folder of our own for the demo's database.
-fn tempfile() -> std::io::Result<std::path::PathBuf> {
+fn own_folder() -> std::io::Result<PathBuf> {
     let folder = std::env::temp_dir().join(format!("songkhao-demo-{}", uuid::Uuid::new_v4()));
     std::fs::create_dir(&folder)?;
     Ok(folder)
 }
 
-async fn open(base: &str, folder: &std::path::Path, listen: Option<SocketAddr>) -> Result<Desk, Failure> {
-    let listen = match listen {
-        Some(listen) => listen.to_string(),
-        None if TcpListener::bind(LISTEN).await.is_ok() => LISTEN.to_owned(),
-        None => "127.0.0.1:0".to_owned(),
-    };
+/// The address asked for; else the usual one, or any free port where that is taken.
+async fn bind(listen: Option<SocketAddr>) -> anyhow::Result<TcpListener> {
+    if let Some(listen) = listen {
+        return TcpListener::bind(listen).await.with_context(|| format!("{listen} can't be bound"));
+    }
+    match TcpListener::bind(LISTEN).await {
+        Ok(listener) => Ok(listener),
+        Err(_) => Ok(TcpListener::bind("127.0.0.1:0").await?),
+    }
+}
+
+async fn open(base: &str, folder: &Path, listen: SocketAddr) -> Result<Desk, Failure> {
     let text = include_str!("demo.toml")
         .replace("{base}", base)
-        .replace("{listen}", &listen)
+        .replace("{listen}", &listen.to_string())
         .replace("{folder}", &folder.display().to_string());
     let env = BTreeMap::from([("DEMO".to_owned(), "demo-secret".to_owned())]);
     let config = config::parse("demo.toml", &text, &env).map_err(|faults| crate::cli::faulty(&faults))?;

@@ -16,6 +16,7 @@ pub mod post;
 pub mod hold;
 pub mod account;
 pub mod audit;
+pub mod user;
 
 use std::io;
 use std::net::SocketAddr;
@@ -102,6 +103,9 @@ enum Command {
     /// Look at accounts.
     #[command(subcommand)]
     Account(account::AccountCommand),
+    /// The people who sign in.
+    #[command(subcommand)]
+    User(user::UserCommand),
     /// Read, export and verify the audit log.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -234,6 +238,7 @@ async fn carry_out(cli: Cli) -> Result<(), Failure> {
         Command::Post(command) => post::post(config, command).await,
         Command::Hold(command) => hold::hold(config, command).await,
         Command::Account(command) => account::account(config, command).await,
+        Command::User(command) => user::user(config, command).await,
         Command::Audit(command) => audit::audit(config, command).await,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "songkhao", &mut io::stdout());

@@ -9,6 +9,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 use tracing::info;
@@ -21,6 +22,8 @@ use crate::daemon;
 use crate::model::audit::Action;
 use crate::pipeline::Context;
 use crate::store::audit;
+use crate::web;
+use crate::web::App;
 
 /// `songkhao run`.
 ///
@@ -34,26 +37,34 @@ pub async fn run(config: Option<&Path>) -> Result<(), Failure> {
     let context = Arc::new(desk.context().await?);
     let stop = CancellationToken::new();
     tokio::spawn(stop_on_signal(stop.clone()));
-    serve(context, stop, config).await
-}
-
-/// Runs the daemon and its pages until `stop`; a SIGHUP reads the configuration at `path` again.
-///
-/// # Errors
-/// A taken node name or port.
-pub async fn serve(
-    context: Arc<Context>,
-    stop: CancellationToken,
-    path: Option<&Path>,
-) -> Result<(), Failure> {
     let listen = context.config.web.listen;
     let listener = TcpListener::bind(listen).await.with_context(|| {
         format!("web.listen: {listen} can't be bound; choose another port or stop what uses it")
     })?;
+    serve(context, listener, stop, config).await
+}
+
+/// Runs the daemon and its pages on `listener` until `stop`; a SIGHUP reads the configuration at `path` again.
+///
+/// # Errors
+/// A taken node name, or a database out of reach.
+pub async fn serve(
+    context: Arc<Context>,
+    listener: TcpListener,
+    stop: CancellationToken,
+    path: Option<&Path>,
+) -> Result<(), Failure> {
     let presence = daemon::arrive(&context, &stop).await?;
     announce(&format!("listening http://{}", listener.local_addr()?));
     notify(&[NotifyState::Ready]);
     let pulse = Arc::new(daemon::Pulse::default());
+    let (in_force, contexts) = watch::channel(context.clone());
+    let last_cycle = {
+        let pulse = pulse.clone();
+        Arc::new(move || pulse.last())
+    };
+    let leaving = CancellationToken::new();
+    let pages = tokio::spawn(web::serve(listener, App::new(contexts, last_cycle), leaving.clone()));
     let mut hangup = signal(SignalKind::hangup())?;
     let mut context = context;
     let mut aborted = 0;
@@ -78,9 +89,12 @@ pub async fn serve(
             round.cancel();
             aborted += working.await.context("the daemon's loops broke off")?;
             context = next;
+            in_force.send_replace(context.clone());
         }
     }
     notify(&[NotifyState::Stopping]);
+    leaving.cancel();
+    pages.await.context("the pages broke off")??;
     daemon::leave(&context, presence, aborted).await;
     Ok(())
 }

@@ -47,7 +47,7 @@ impl Signer {
             // Writing to a String cannot fail.
             let _infallible = write!(header, "{name}=\"{}\", ", percent(value));
         }
-        header + &format!("oauth_signature=\"{}\"", percent(&signature))
+        format!("{header}oauth_signature=\"{}\"", percent(&signature))
     }
 
     fn signature(&self, base: &str) -> String {

@@ -72,7 +72,7 @@ async fn item(account: &Account, queue: &[&Planned], view: &View) -> Result<Item
     let t = view.t();
     let moment = |at| view.calendar.moment(at);
     let configured = view.context.config.accounts.iter().find(|it| it.name == account.name);
-    let last = delivery::newest_delivered(&view.context.db, &account.name, 0).await?;
+    let last = delivery::newest_delivered(&view.context.db, &account.name, 0, view.context.now()).await?;
     let (health, kind) = health(account, configured.map(|it| it.mode), t);
     let quiet = configured.and_then(|it| it.quiet_hours.end_of_quiet(view.now, view.context.config.timezone));
     Ok(Item {

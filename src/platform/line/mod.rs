@@ -214,7 +214,7 @@ fn words(answer: &Value) -> Option<String> {
             [&detail["property"], &detail["message"]].map(|value| value.as_str().unwrap_or_default());
         (!message.is_empty() || !property.is_empty()).then(|| format!("; {property}: {message}"))
     });
-    Some(message.to_owned() + &details.collect::<String>())
+    Some(format!("{message}{}", details.collect::<String>()))
 }
 
 #[cfg(test)]

@@ -113,7 +113,7 @@ pub(super) async fn article(context: &Context, title: &str, link: &str, sentence
         ..Content::default()
     };
     let entry = Entry { guid: Some(link.to_owned()), content };
-    let arrival = Arrival { only_seen: None, review: Vec::new(), settle_at: stamp.at };
+    let arrival = Arrival { only_seen: None, review: Vec::new(), settle_at: stamp.at, wants_page: false };
     let mut tx = context.db.begin().await.unwrap();
     let id = article::insert(&mut tx, &stamp, "inn", &entry, "fetched", &arrival).await.unwrap();
     tx.commit().await.unwrap();
