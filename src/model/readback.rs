@@ -15,6 +15,10 @@ use url::Url;
 /// How far a platform's times may lie from ours, beyond the offset its `Date` header shows (design.md section 4).
 pub const CLOCK_MARGIN: TimeDelta = TimeDelta::minutes(5);
 
+/// How far our own clock may have leapt between an attempt and the look for it, beyond what a `Date` header tells
+/// of the moment of the look: a hardware clock read in the wrong zone is seven hours off in Bangkok.
+pub const CLOCK_LEAP: TimeDelta = TimeDelta::hours(8);
+
 /// The look whose absence counts where no known post of ours can prove the list fresh (design.md section 4).
 pub const LAST_LOOK: u32 = 3;
 
@@ -115,6 +119,12 @@ pub fn is_fresh(recent: &Recent, newest_known: Option<NewestKnown<'_>>, look: u3
                 .iter()
                 .any(|post| post.remote_id == known.remote_id || post.created_at > known.published_at),
         }
+}
+
+/// Since when an attempt's post is looked for, on our clock, which may have leapt since. A link or a text is ours
+/// alone but for what `known` holds, so that reaching back too far does little harm, and not far enough doubles a post.
+pub fn since(first_attempt: DateTime<Utc>) -> DateTime<Utc> {
+    first_attempt.checked_sub_signed(CLOCK_LEAP).unwrap_or(first_attempt)
 }
 
 /// The earliest moment on the platform's clock at which something that began at `started_at` on ours can have

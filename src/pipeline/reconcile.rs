@@ -80,7 +80,7 @@ async fn look(context: &Context, doubtful: &Delivery) -> Result<(Look, serde_jso
         return Ok((Look::Failed(SendError::Rejected { reason }), json!({})));
     };
     let now = context.now();
-    let started = first_attempt(doubtful);
+    let started = readback::since(first_attempt(doubtful));
     let known = accounts::find(&context.db, &doubtful.account).await?;
     // Lists lag behind: a post of a moment ago proves nothing by being absent, one that had its time does.
     let had_its_time = now - clock::span(context.config.delivery.confirm_after);
@@ -120,7 +120,7 @@ fn compare(
     let sought = Sought {
         link: doubtful.link.as_deref(),
         text: &doubtful.text,
-        attempt_started_at: first_attempt(doubtful),
+        attempt_started_at: readback::since(first_attempt(doubtful)),
     };
     let mut evidence = json!({
         "look": look, "listed": recent.posts.len(), "complete": recent.complete, "clock_offset": offset,
