@@ -83,10 +83,11 @@ async fn send(
     }
     // A machine that slept between claim and send must not send under a lease that others may have taken over.
     // The monotonic clock stands still while a machine is suspended, so the wall clock is asked too.
-    let delivery = &context.config.delivery;
+    let (timeout, lease) = (context.config.delivery.timeout, context.config.delivery.lease);
+    let held = delivery::is_held(&context.db, claimed).await.unwrap_or(false);
     let started = claimed.facts.attempt_started_at.unwrap_or_else(|| context.now());
     let elapsed = (context.now() - started).to_std().unwrap_or_default().max(claimed_at.elapsed());
-    if elapsed + delivery.timeout > delivery.lease {
+    if !held || elapsed + timeout > lease {
         let reason = "the lease was too far gone to send safely".to_owned();
         record(context, claimed, Event::NotSent { reason }.into()).await;
         return;

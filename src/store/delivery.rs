@@ -207,6 +207,16 @@ async fn open_attempt(
     Ok(delivery)
 }
 
+/// Whether a claim still holds. Asked right before a send: the lease may have been released meanwhile, however
+/// little time has passed, because the wall clock leapt.
+///
+/// # Errors
+/// What the engine says; nothing may be sent then.
+pub async fn is_held(db: &Db, claimed: &Delivery) -> Result<bool> {
+    let sql = "SELECT 1 AS one FROM delivery WHERE id = $1 AND fence = $2 AND state = 'sending'";
+    Ok(db.one(sql, args![claimed.id, claimed.fence]).await?.is_some())
+}
+
 /// Records how an attempt ended. `None` when the lease was lost meanwhile and the row is not ours to write;
 /// a receipt is then still taken as proof, unless the row is being sent again or has its end.
 ///
