@@ -12,3 +12,5 @@ mod unit_file;
 mod arena;
 mod dice;
 mod torture;
+mod simulation;
+mod durability;
