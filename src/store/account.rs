@@ -22,7 +22,7 @@ use crate::store::db::Tx;
 use crate::store::db::args;
 
 /// The first pause of an open circuit, and the first wait before a paused account is probed;
-/// doubled each time, at most `retry_cap` (reliability.md section 2).
+/// doubled each time until the platform takes a post, at most `retry_cap` (reliability.md section 2).
 const FIRST_PROBE: Duration = Duration::from_secs(60);
 
 /// What the store knows of an account.
@@ -170,7 +170,11 @@ pub(crate) async fn apply(
 ) -> Result<()> {
     let Some(effect) = effect else { return Ok(()) };
     match effect {
-        Effect::Answering => resume_in(tx, stamp, name, "the platform answers again").await,
+        Effect::Answering => {
+            resume_in(tx, stamp, name, "the platform answers again").await?;
+            tx.execute("UPDATE account SET probes = 0 WHERE name = $1 AND probes > 0", args![name]).await?;
+            Ok(())
+        }
         Effect::Failing => {
             tx.execute("UPDATE account SET failures = failures + 1 WHERE name = $1", args![name]).await?;
             let Some(row) = tx.one("SELECT failures FROM account WHERE name = $1", args![name]).await? else {
@@ -184,14 +188,8 @@ pub(crate) async fn apply(
             pause(tx, stamp, name, "circuit", "too many failures in a row", until).await
         }
         Effect::Throttle { until, reason } => pause(tx, stamp, name, "throttle", reason, *until).await,
-        Effect::PauseAuth { reason } => {
-            let until = stamp.at + clock::span(probe_wait(0, policy.retry_cap));
-            pause(tx, stamp, name, "auth", reason, until).await
-        }
-        Effect::PauseQuota { reason } => {
-            let until = stamp.at + clock::span(probe_wait(0, policy.retry_cap));
-            pause(tx, stamp, name, "quota", reason, until).await
-        }
+        Effect::PauseAuth { reason } => pause_for_probe(tx, stamp, name, "auth", reason, policy).await,
+        Effect::PauseQuota { reason } => pause_for_probe(tx, stamp, name, "quota", reason, policy).await,
     }
 }
 
@@ -211,15 +209,37 @@ pub async fn resume(db: &Db, stamp: &Stamp, name: &str, reason: &str) -> Result<
 /// What the engine says.
 pub async fn postpone_probe(db: &Db, now: DateTime<Utc>, name: &str, retry_cap: Duration) -> Result<()> {
     let mut tx = db.begin().await?;
-    let row = tx.one("SELECT probes FROM account WHERE name = $1", args![name]).await?;
-    let probes = row.map_or(Ok(0), |row| row.int("probes"))? + 1;
-    let until = now + clock::span(probe_wait(probes, retry_cap));
-    tx.execute(
-        "UPDATE account SET probes = $2, pause_until = $3 WHERE name = $1",
-        args![name, probes, until],
-    )
-    .await?;
+    let until = next_probe(&mut tx, name, now, retry_cap).await?;
+    tx.execute("UPDATE account SET pause_until = $2 WHERE name = $1", args![name, until]).await?;
     tx.commit().await
+}
+
+/// Pauses an account until a probe is good. Not every refusal shows in a probe (LINE's spent month does not), so
+/// what counts is how often the platform refused since it last took a post: a probe's good word alone must not
+/// start a try a minute.
+async fn pause_for_probe(
+    tx: &mut Tx,
+    stamp: &Stamp,
+    name: &str,
+    kind: &str,
+    reason: &str,
+    policy: &Policy,
+) -> Result<()> {
+    let until = next_probe(tx, name, stamp.at, policy.retry_cap).await?;
+    pause(tx, stamp, name, kind, reason, until).await
+}
+
+/// When a refused account is probed next; counts the refusal.
+async fn next_probe(
+    tx: &mut Tx,
+    name: &str,
+    now: DateTime<Utc>,
+    retry_cap: Duration,
+) -> Result<DateTime<Utc>> {
+    let row = tx.one("SELECT probes FROM account WHERE name = $1", args![name]).await?;
+    let refused = row.map_or(Ok(0), |row| row.int("probes"))?;
+    tx.execute("UPDATE account SET probes = $2 WHERE name = $1", args![name, refused + 1]).await?;
+    Ok(now + clock::span(probe_wait(refused, retry_cap)))
 }
 
 async fn pause(
@@ -231,7 +251,7 @@ async fn pause(
     until: DateTime<Utc>,
 ) -> Result<()> {
     tx.execute(
-        "UPDATE account SET pause = $2, pause_reason = $3, paused_at = $4, pause_until = $5, probes = 0 WHERE name = $1",
+        "UPDATE account SET pause = $2, pause_reason = $3, paused_at = $4, pause_until = $5 WHERE name = $1",
         args![name, kind, reason, stamp.at, until],
     )
     .await?;
@@ -243,7 +263,7 @@ async fn pause(
 
 async fn resume_in(tx: &mut Tx, stamp: &Stamp, name: &str, reason: &str) -> Result<()> {
     let sql = "UPDATE account SET pause = NULL, pause_reason = NULL, paused_at = NULL, pause_until = 0,
-                      failures = 0, probes = 0 WHERE name = $1 AND (pause IS NOT NULL OR failures > 0)";
+                      failures = 0 WHERE name = $1 AND (pause IS NOT NULL OR failures > 0)";
     let row = tx.one("SELECT pause FROM account WHERE name = $1", args![name]).await?;
     let paused = row.map_or(Ok(None), |row| row.maybe_text("pause"))?;
     tx.execute(sql, args![name]).await?;

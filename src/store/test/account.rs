@@ -27,6 +27,7 @@ on_both_engines!(
     an_open_circuit_waits_longer_each_time,
     an_answer_closes_the_circuit_and_forgets_the_failures,
     a_probe_that_is_put_off_waits_twice_as_long,
+    an_account_that_only_seems_well_waits_longer_each_time,
     an_account_is_made_once_and_keeps_what_is_known_of_it,
 );
 
@@ -143,6 +144,25 @@ async fn a_probe_that_is_put_off_waits_twice_as_long(bench: Bench) {
         assert_eq!(page(&bench).await.pause_until, at(second + wait));
         second += wait;
     }
+}
+
+async fn an_account_that_only_seems_well_waits_longer_each_time(bench: Bench) {
+    bench.delivery("page", Lane::Normal, 0).await;
+    let mut second = 0;
+    for wait in [60, 120, 240, 480, 900, 900] {
+        try_once(&bench, second, SendError::OutOfBudget { reason: "spent".into() }).await;
+        assert_eq!(page(&bench).await.pause_until, at(second + wait));
+        second += wait;
+        // LINE answers every probe well, and refuses the next post all the same.
+        account::resume(&bench.db, &stamp(second), "page", "a probe was not refused").await.unwrap();
+    }
+    let claimed = bench.claim("page", second).await;
+    delivery::finish(&bench.db, &stamp(second), &claimed, answered(Ok(receipt("p"))), &policy())
+        .await
+        .unwrap();
+    bench.delivery("page", Lane::Normal, 0).await;
+    try_once(&bench, second, SendError::OutOfBudget { reason: "spent".into() }).await;
+    assert_eq!(page(&bench).await.pause_until, at(second + 60), "a post that was taken forgets it");
 }
 
 async fn an_account_is_made_once_and_keeps_what_is_known_of_it(bench: Bench) {
