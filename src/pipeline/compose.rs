@@ -29,16 +29,19 @@ use crate::store::route;
 use crate::store::summary;
 use crate::text::normal;
 
+/// Why a post needs a person although no rule found anything.
+const ALWAYS: &str = "review_always";
+
 /// Composes the posts of the article that was summarized first.
 ///
 /// # Errors
 /// What the database says.
 pub async fn step(context: &Context) -> Result<Step> {
     let Some(article) = article::next_summarized(&context.db).await? else { return Ok(Step::Idle) };
-    let made = match summary::find(&context.db, article.id, article.version).await? {
-        Some(made) => made,
+    let (made, found) = match summary::find(&context.db, article.id, article.version).await? {
+        Some(made) => (made, article.review.clone()),
         // A newer version came between the two steps: its summary is made now.
-        None => summarize::summarize(context, &article).await.0,
+        None => summarize::summarize(context, &article).await,
     };
     let stamp = context.stamp("compose");
     let mut tx = context.db.begin().await?;
@@ -59,12 +62,13 @@ pub async fn step(context: &Context) -> Result<Step> {
                 outcome.waiting += 1;
                 continue;
             }
-            let origin = format!("article:{}", article.id);
-            if account.platform() == Platform::X && post::has_x_post(&mut tx, &origin, name).await? {
+            if account.platform() == Platform::X && post::has_x_post(&mut tx, &origin(&article), name).await?
+            {
                 outcome.passed_over.push(format!("{name}: another X account has this article"));
                 continue;
             }
-            match draft(context, route, account, &article, &made, origin, stamp.at) {
+            let found = reasons(route.review, &found);
+            match draft(context, route, account, &article, &made, found, stamp.at) {
                 Ok(draft) => {
                     outcome.posts += usize::from(post::insert(&mut tx, &stamp, &draft).await?.is_some());
                 }
@@ -114,7 +118,10 @@ pub async fn reword(context: &Context, id: i64) -> Result<()> {
     let Some(article) = post.article else { return Ok(()) };
     let Some(article) = article::find(&context.db, article).await? else { return Ok(()) };
     let route = context.config.routes.iter().find(|route| Some(&route.name) == post.route.as_ref());
-    let (made, _) = summarize::summarize(context, &article).await;
+    let (made, found) = summarize::summarize(context, &article).await;
+    // A person who approved the post has seen that its route is always reviewed; what a rule found is news.
+    let found = route.map_or(found.clone(), |route| reasons(route.review, &found));
+    let found: Vec<String> = found.into_iter().filter(|reason| reason != ALWAYS).collect();
     let payload = match (route, context.account(&post.account)) {
         (Some(route), Some((account, _))) => {
             payload(&context.wording, route, account, &[&made], quiet_at(context, account, post.not_before))
@@ -125,7 +132,7 @@ pub async fn reword(context: &Context, id: i64) -> Result<()> {
         warn!(post.id = id, "Post {id} keeps its wording: {reason}");
         post.payload.clone()
     });
-    post::reword(&context.db, &context.stamp("compose"), id, article.version, &payload).await?;
+    post::reword(&context.db, &context.stamp("compose"), id, article.version, &payload, &found).await?;
     Ok(())
 }
 
@@ -141,13 +148,18 @@ pub fn takes(wanted: &[String], have: &[String]) -> bool {
     wanted.is_empty() || wanted.iter().any(|category| have.contains(&normal::for_matching(category)))
 }
 
+/// What an article's posts come from.
+fn origin(article: &Article) -> String {
+    format!("article:{}", article.id)
+}
+
 fn draft(
     context: &Context,
     route: &Route,
     account: &Account,
     article: &Article,
     made: &Summary,
-    origin: String,
+    reasons: Vec<String>,
     now: DateTime<Utc>,
 ) -> std::result::Result<Draft, String> {
     let not_before = route.when.next_after(now, context.config.timezone).unwrap_or(now);
@@ -155,13 +167,13 @@ fn draft(
     Ok(Draft {
         account: account.name.clone(),
         platform: account.platform(),
-        origin,
+        origin: origin(article),
         occasion: "first".to_owned(),
         article: Some((article.id, article.version)),
         digest: Vec::new(),
         route: Some(route.name.clone()),
         lane: route.lane,
-        reasons: reasons(route.review, &article.review),
+        reasons,
         payload,
         template: template_hash(context, route, account.platform()),
         not_before,
@@ -172,7 +184,7 @@ fn draft(
 /// Why a post needs a person. With `review = "never"` guards and near-duplicates don't count, the rest does. Pure.
 pub fn reasons(review: Review, found: &[String]) -> Vec<String> {
     match review {
-        Review::Always if found.is_empty() => vec!["review_always".to_owned()],
+        Review::Always if found.is_empty() => vec![ALWAYS.to_owned()],
         Review::Always | Review::Guard => found.to_vec(),
         Review::Never => found
             .iter()

@@ -221,11 +221,19 @@ pub async fn decide(
     Ok(Ok(()))
 }
 
-/// Words an unsent post anew after its article changed; an approval by a person is void then.
+/// Words an unsent post anew after its article changed. An approval by a person is void then; one by the rules is
+/// if they now find `reasons` for a person to look.
 ///
 /// # Errors
 /// What the engine says.
-pub async fn reword(db: &Db, stamp: &Stamp, id: i64, version: i64, payload: &Payload) -> Result<bool> {
+pub async fn reword(
+    db: &Db,
+    stamp: &Stamp,
+    id: i64,
+    version: i64,
+    payload: &Payload,
+    reasons: &[String],
+) -> Result<bool> {
     let mut tx = db.begin().await?;
     let lock = if tx.is_postgres() { " FOR UPDATE" } else { "" };
     let sql = format!("SELECT {COLUMNS} WHERE p.id = $1{lock}");
@@ -235,7 +243,11 @@ pub async fn reword(db: &Db, stamp: &Stamp, id: i64, version: i64, payload: &Pay
     if tx.one(sql, args![id]).await?.is_some() {
         return Ok(false);
     }
-    let back_to_review = post.approved_by.is_some() && post.payload.hash != payload.hash;
+    let mut reasons = reasons.to_vec();
+    if post.approved_by.is_some() {
+        reasons.insert(0, "the article changed after it was approved".to_owned());
+    }
+    let back_to_review = !reasons.is_empty() && post.payload.hash != payload.hash;
     tx.execute(
         "UPDATE post SET version = $2, revision = revision + 1, body = $3, hash = $4, text = $5, link = $6 WHERE id = $1",
         args![id, version, &payload.body, &payload.hash, &payload.text, &payload.link],
@@ -244,7 +256,7 @@ pub async fn reword(db: &Db, stamp: &Stamp, id: i64, version: i64, payload: &Pay
     if back_to_review {
         tx.execute(
             "UPDATE post SET state = 'review', approved_by = NULL, approved_hash = NULL, enqueued = 0, reasons = $2 WHERE id = $1",
-            args![id, json!(["the article changed after it was approved"]).to_string()],
+            args![id, json!(reasons).to_string()],
         )
         .await?;
         tx.execute(
@@ -259,8 +271,8 @@ pub async fn reword(db: &Db, stamp: &Stamp, id: i64, version: i64, payload: &Pay
     entry.article = post.article.map(|article| article.to_string());
     entry.payload_hash = Some(payload.hash.clone());
     entry.payload = Some(payload.body.clone());
-    entry.detail =
-        json!({ "before": post.payload.hash, "version": version, "reason": "the article changed" });
+    let reason = if back_to_review { reasons.join("; ") } else { "the article changed".to_owned() };
+    entry.detail = json!({ "before": post.payload.hash, "version": version, "reason": reason });
     audit::append(&mut tx, &entry).await?;
     tx.commit().await?;
     Ok(true)

@@ -23,6 +23,7 @@ on_both_engines!(
     a_rejected_post_is_never_enqueued,
     rewording_voids_a_persons_approval,
     rewording_keeps_what_only_the_rules_approved,
+    rewording_with_a_new_finding_asks_a_person,
     rewording_to_the_same_bytes_keeps_an_approval,
     rewording_never_touches_an_attempted_post,
     an_approval_after_rewording_gives_a_new_delivery,
@@ -140,7 +141,7 @@ async fn approved(bench: &Bench, by_a_person: bool) -> (Article, i64) {
 }
 
 async fn reword(bench: &Bench, id: i64, text: &str) -> bool {
-    post::reword(&bench.db, &stamp(3), id, 2, &payload(text)).await.unwrap()
+    post::reword(&bench.db, &stamp(3), id, 2, &payload(text), &[]).await.unwrap()
 }
 
 async fn rewording_voids_a_persons_approval(bench: Bench) {
@@ -160,6 +161,15 @@ async fn rewording_keeps_what_only_the_rules_approved(bench: Bench) {
     let claimed = bench.claim("page", 100).await;
     assert_eq!((claimed.post, claimed.text.as_str()), (id, "ข่าวใหม่"));
     assert_eq!(bench.actions().await["post.edited"], 1);
+}
+
+async fn rewording_with_a_new_finding_asks_a_person(bench: Bench) {
+    let (_, id) = approved(&bench, false).await;
+    let found = ["link_refused: 10.0.0.1".to_owned()];
+    assert!(post::reword(&bench.db, &stamp(3), id, 2, &payload("ข่าวใหม่"), &found).await.unwrap());
+    let post = post::find(&bench.db, id).await.unwrap().unwrap();
+    assert_eq!((post.state.as_str(), &post.reasons[..]), ("review", &found[..]));
+    assert!(bench.claims_nothing("page", 100).await);
 }
 
 async fn rewording_to_the_same_bytes_keeps_an_approval(bench: Bench) {
