@@ -65,9 +65,14 @@ pub fn write(content: &Content, picture: Option<String>, hashtags: usize) -> Sum
         hashtags: keyword::hashtags(&content.categories, &headline, &content.text, hashtags),
         category: content.categories.first().cloned(),
         picture,
-        link: content.link.clone(),
+        link: content.link.clone().filter(|link| is_web_address(link)),
         headline,
     }
+}
+
+/// Whether readers can open it; what is not, such as `javascript:`, no platform takes, and nobody should.
+fn is_web_address(link: &str) -> bool {
+    Url::parse(link).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
 }
 
 /// Why the guard refuses an address; `None` when it does not, or there is none.
