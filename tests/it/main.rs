@@ -14,3 +14,7 @@ mod dice;
 mod torture;
 mod simulation;
 mod durability;
+mod site;
+mod app;
+mod posting;
+mod editing;
