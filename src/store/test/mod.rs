@@ -9,6 +9,7 @@ mod audit;
 mod database;
 mod delivery;
 mod hold;
+mod lease;
 mod listing;
 mod node;
 mod post;
@@ -265,6 +266,14 @@ impl Bench {
     async fn claims_nothing(&self, account: &str, second: i64) -> bool {
         let claim = deliveries::claim(&self.db, &stamp(second), account, &terms()).await.unwrap();
         matches!(claim, Claim::Nothing)
+    }
+
+    /// A delivery in doubt on the page; its first look is due at second 135.
+    async fn doubtful(&self) -> i64 {
+        let claimed = self.sending("page").await;
+        let lost = answered(Err(unconfirmed()));
+        deliveries::finish(&self.db, &stamp(1), &claimed, lost, &policy()).await.unwrap();
+        claimed.id
     }
 
     async fn find(&self, id: i64) -> Delivery {
