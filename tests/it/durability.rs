@@ -13,8 +13,7 @@ use crate::arena::Arena;
 use crate::arena::Row;
 
 /// The requests that publish, as they begin on the wire.
-const PUBLISHING: &[&str] =
-    &["POST /facebook/", "POST /x/2/tweets ", "POST /line/v2/bot/message/broadcast "];
+const PUBLISHING: &[&str] = &["POST /facebook/", "POST /x/2/tweets ", "POST /line/v2/bot/message/broadcast "];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_intent_is_on_the_disk_before_a_post_leaves() {
@@ -38,7 +37,8 @@ async fn the_intent_is_on_the_disk_before_a_post_leaves() {
     }
     node.kill();
     let calls = std::fs::read_to_string(&trace).unwrap();
-    let posts = check_order(&calls).unwrap_or_else(|reason| panic!("{reason}\nsee {}", arena.keep().display()));
+    let posts =
+        check_order(&calls).unwrap_or_else(|reason| panic!("{reason}\nsee {}", arena.keep().display()));
     assert_eq!(posts, articles * Platform::ALL.len());
 }
 
@@ -67,7 +67,8 @@ fn check_order(calls: &str) -> Result<usize, String> {
 
 /// A sync of the database or its log that has ended.
 fn is_sync(call: &str) -> bool {
-    let begun = call.contains("sync(") && (call.contains("songkhao.db-wal>") || call.contains("songkhao.db>"));
+    let begun =
+        call.contains("sync(") && (call.contains("songkhao.db-wal>") || call.contains("songkhao.db>"));
     let ended = call.trim_end().ends_with("= 0");
     (begun && ended) || (call.contains("sync resumed>") && ended)
 }
