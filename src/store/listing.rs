@@ -35,6 +35,8 @@ pub struct Line {
     pub good_until: Option<DateTime<Utc>>,
     /// The article; none for digests and promotions.
     pub article: Option<String>,
+    /// The article's headline now.
+    pub title: Option<String>,
     /// The article's link; none for digests and promotions.
     pub article_url: Option<String>,
     /// What a reader sees.
@@ -68,7 +70,7 @@ pub struct Filter {
 macro_rules! line {
     () => {
         "SELECT p.id AS post, d.id AS delivery, d.act, p.account, p.platform, p.lane AS lane_name,
-           COALESCE(d.state, p.state) AS state, COALESCE(d.due_at, p.not_before) AS due, d.good_until, p.article,
+           COALESCE(d.state, p.state) AS state, COALESCE(d.due_at, p.not_before) AS due, d.good_until, p.article, a.title,
            CASE WHEN p.article IS NULL THEN NULL ELSE COALESCE(a.link, p.link) END AS article_url,
            p.text, d.remote_id, d.permalink, COALESCE(d.attempts, 0) AS attempts, d.reason, p.reasons"
     };
@@ -187,6 +189,7 @@ fn read(row: &Row) -> Result<Line> {
         due: row.time("due")?,
         good_until: row.maybe_time("good_until")?,
         article: row.maybe_int("article")?.map(|id| id.to_string()),
+        title: row.maybe_text("title")?,
         article_url: row.maybe_text("article_url")?,
         text: row.text("text")?,
         remote_id: row.maybe_text("remote_id")?,

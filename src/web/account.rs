@@ -87,7 +87,7 @@ async fn item(account: &Account, queue: &[&Planned], view: &View) -> Result<Item
         next_send: queue.iter().find_map(|it| it.at).map(moment),
         queue: queue.len(),
         failures: account.failures,
-        min_gap: configured.map(|it| format!("{} s", it.min_gap.as_secs())).unwrap_or_default(),
+        min_gap: configured.map(|it| fill(t.seconds, &[&it.min_gap.as_secs()])).unwrap_or_default(),
         quiet: quiet.map(|end| fill(t.quiet_now, &[&moment(end).at])),
     })
 }

@@ -10,10 +10,10 @@ use crate::store::hold;
 use crate::store::hold::Hold;
 use crate::web::failure::Answer;
 use crate::web::failure::Failure;
-use crate::web::moment::Moment;
 use crate::web::page;
 use crate::web::page::View;
 use crate::web::row;
+use crate::web::words::fill;
 
 /// The longest reason that is kept, in characters.
 const LONGEST_REASON: usize = 500;
@@ -25,10 +25,8 @@ pub struct Banner {
     pub what: String,
     /// Why.
     pub reason: String,
-    /// Who set it.
+    /// Who set it, and when.
     pub by: String,
-    /// When.
-    pub at: Moment,
 }
 
 impl Banner {
@@ -40,8 +38,7 @@ impl Banner {
         Banner {
             what: format!("{} · {account}", lane.unwrap_or(t.hold_all)),
             reason: page::clean(&hold.reason),
-            by: page::clean(&hold.set_by),
-            at: view.calendar.moment(hold.set_at),
+            by: fill(t.hold_by, &[&page::clean(&hold.set_by), &view.calendar.moment(hold.set_at).at]),
         }
     }
 }

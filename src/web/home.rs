@@ -142,14 +142,14 @@ async fn counts(view: &View) -> Result<Vec<Count>, Failure> {
         Count {
             label: t.waiting,
             number: count(&["scheduled", "sending"]),
-            href: "/posts?state=scheduled",
+            href: "/posts?state=scheduled,sending",
             kind: "scheduled",
         },
         Count { label: t.in_review, number: count(&["review"]), href: "/posts?state=review", kind: "review" },
         Count {
             label: t.in_doubt,
             number: count(&["unconfirmed", "parked"]),
-            href: "/posts?state=parked",
+            href: "/posts?state=unconfirmed,parked",
             kind: "parked",
         },
     ])

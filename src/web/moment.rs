@@ -86,7 +86,8 @@ impl Calendar {
         match (seconds > 0, seconds.abs()) {
             (true, 0..=99) => fill(t.in_seconds, &[&seconds]),
             (true, ..3600) => fill(t.in_minutes, &[&minutes]),
-            (true, ..172_800) => fill(t.in_hours, &[&hours, &(minutes % 60)]),
+            (true, ..172_800) if minutes % 60 == 0 => fill(t.in_hours, &[&hours]),
+            (true, ..172_800) => fill(t.in_hours_minutes, &[&hours, &(minutes % 60)]),
             (true, _) => fill(t.in_days, &[&days]),
             (false, 0) => t.now.to_owned(),
             (false, ..60) => t.ago_seconds.to_owned(),
@@ -118,6 +119,7 @@ mod tests {
         check("2026-11-22T16:31:30Z", "23:31", "อีก 90 วินาที", "23:31");
         check("2026-11-22T17:05:00Z", "23 พ.ย. 2569 00:05", "อีก 35 นาที", "23 Nov 2026 00:05");
         check("2026-11-23T02:45:00Z", "23 พ.ย. 2569 09:45", "อีก 10 ชม. 15 นาที", "23 Nov 2026 09:45");
+        check("2026-11-22T22:30:30Z", "23 พ.ย. 2569 05:30", "อีก 6 ชม.", "23 Nov 2026 05:30");
         check("2026-11-22T16:29:30Z", "23:29", "เมื่อสักครู่", "23:29");
         check("2026-11-22T14:29:00Z", "21:29", "2 ชม.ที่แล้ว", "21:29");
         check("2025-12-31T17:00:00Z", "1 ม.ค. 2569 00:00", "325 วันที่แล้ว", "1 Jan 2026 00:00");

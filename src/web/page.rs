@@ -108,7 +108,7 @@ impl Page {
                 link("/articles", t.articles, Place::Articles),
                 link("/accounts", t.accounts, Place::Accounts),
                 link("/sources", t.sources, Place::Sources),
-                link("/audit", t.audit, Place::Audit),
+                link("/audit", t.audit_short, Place::Audit),
             ],
         };
         let who = visitor.map(|visitor| Who {

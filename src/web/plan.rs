@@ -117,6 +117,7 @@ mod tests {
             due: at(due),
             good_until: None,
             article: None,
+            title: None,
             article_url: None,
             text: String::new(),
             remote_id: None,

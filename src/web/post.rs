@@ -72,7 +72,7 @@ pub struct Choice {
 pub async fn list(view: View, Query(asked): Query<Asked>) -> Answer {
     let t = view.t();
     let filter = listing::Filter {
-        states: Some(asked.state.clone()).filter(|state| !state.is_empty()).into_iter().collect(),
+        states: asked.state.split(',').filter(|state| !state.is_empty()).map(str::to_owned).collect(),
         account: Some(asked.account.clone()).filter(|account| !account.is_empty()),
         before: asked.before,
         limit: Some(PAGE),
@@ -160,6 +160,8 @@ pub struct Preview {
     pub lines: Vec<String>,
     /// The link card: host and headline.
     pub link: Option<LinkCard>,
+    /// What the button of a bubble says; it is the last line of its text.
+    pub button: Option<String>,
 }
 
 /// The card that a platform makes of a link.
@@ -178,10 +180,13 @@ impl Card {
     pub fn new(post: &Post, title: Option<&str>, view: &View) -> Card {
         let t = view.t();
         let link = post.payload.link.as_deref().and_then(page::web_link);
+        let mut lines: Vec<String> = page::clean(&post.payload.text).lines().map(str::to_owned).collect();
+        let has_button = post.platform == Platform::Line && link.is_some();
         let preview = Preview {
             platform: post.platform.name(),
             account: post.account.clone(),
-            lines: page::clean(&post.payload.text).lines().map(str::to_owned).collect(),
+            button: if has_button { lines.pop() } else { None },
+            lines,
             link: link.map(|href| LinkCard {
                 host: page::host(&href).unwrap_or_default(),
                 title: title.map(page::clean),
@@ -210,14 +215,14 @@ impl Card {
 }
 
 impl Preview {
-    /// The button's label or other last line that stands apart on LINE; `None` elsewhere.
-    pub fn is_bubble(&self) -> bool {
-        self.platform == Platform::Line.name()
-    }
-
     /// Whether the platform shows a card for the link.
     pub fn has_card(&self) -> bool {
-        self.link.is_some() && !self.is_bubble()
+        self.platform != Platform::Line.name()
+    }
+
+    /// Whether a line is set as a bubble sets its headline.
+    pub fn is_headline(&self, line: &str) -> bool {
+        !self.has_card() && self.link.as_ref().is_some_and(|link| link.title.as_deref() == Some(line))
     }
 }
 

@@ -16,7 +16,7 @@ pub struct Row {
     pub post: String,
     /// The article, if it is of one.
     pub article: Option<String>,
-    /// The first line that readers see.
+    /// The article's headline, or the first line that readers see.
     pub headline: String,
     /// The account.
     pub account: String,
@@ -44,7 +44,9 @@ impl Row {
     /// A line as a visitor sees it.
     pub fn new(line: &Line, view: &View) -> Row {
         let t = view.t();
-        let headline = line.text.lines().find(|line| !line.trim().is_empty()).unwrap_or(t.no_headline);
+        // A post of one article goes by that article's headline; on LINE the first line is the category.
+        let mut words = line.title.iter().map(String::as_str).chain(line.text.lines());
+        let headline = words.find(|line| !line.trim().is_empty()).unwrap_or(t.no_headline);
         Row {
             post: line.post.clone(),
             article: line.article.clone(),
@@ -106,7 +108,7 @@ pub fn state_label(state: &str, t: &Words) -> &'static str {
     }
 }
 
-/// What a person should do about a state, if anything.
+/// What a person should do about a state, if its name does not say it.
 pub fn advice(state: &str, t: &Words) -> Option<&'static str> {
     Some(match state {
         "unconfirmed" => t.do_unconfirmed,
@@ -114,7 +116,6 @@ pub fn advice(state: &str, t: &Words) -> Option<&'static str> {
         "parked" => t.do_parked,
         "held" => t.do_held,
         "expired" => t.do_expired,
-        "review" => t.do_review,
         _ => return None,
     })
 }

@@ -52,11 +52,8 @@ pub async fn serve(listener: TcpListener, app: App, stop: CancellationToken) -> 
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(Some(HEADERS));
     loop {
-        let Ok(seat) = seats.clone().acquire_owned().await else { break };
-        let accepted = tokio::select! {
-            () = stop.cancelled() => break,
-            accepted = listener.accept() => accepted,
-        };
+        let taking = async { (seats.clone().acquire_owned().await, listener.accept().await) };
+        let Some((seat, accepted)) = stop.run_until_cancelled(taking).await else { break };
         let Some((stream, peer)) = taken(accepted).await else { continue };
         let router = router.clone();
         let service = tower::service_fn(move |request: Request<hyper::body::Incoming>| {

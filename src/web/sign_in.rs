@@ -45,7 +45,7 @@ const NO_SUCH_USER: &str = "?";
 
 #[derive(askama::Template)]
 #[template(path = "web/sign_in.html")]
-struct Form_ {
+struct Ask {
     page: Page,
     username: String,
     next: String,
@@ -212,9 +212,9 @@ fn local(next: &str) -> &str {
     if ours { next } else { "/" }
 }
 
-fn form(app: &App, lang: Lang, uri: &Uri, username: String, next: String, fault: Option<String>) -> Form_ {
+fn form(app: &App, lang: Lang, uri: &Uri, username: String, next: String, fault: Option<String>) -> Ask {
     let page = Page::new(&app.context(), None, lang, Place::Elsewhere, uri);
-    Form_ { page, username: page::clean(&username), next: local(&next).to_owned(), fault }
+    Ask { page, username: page::clean(&username), next: local(&next).to_owned(), fault }
 }
 
 #[cfg(test)]

@@ -5,8 +5,11 @@
   let busy = false;
   let again = false;
 
-  // Nobody's half-written words are taken away: the look waits until the field is left.
-  const writing = () => document.activeElement?.closest("main input, main select, main textarea");
+  // Nobody's half-written words are taken away: the look waits while a field is in use or holds something new.
+  const fields = () => [...document.querySelectorAll("main input, main select, main textarea")];
+  const changed = (field) =>
+    field.options ? [...field.options].some((it) => it.selected !== it.defaultSelected && it.index) : field.value !== field.defaultValue;
+  const writing = () => fields().some((field) => field === document.activeElement || changed(field));
 
   async function look() {
     if (document.hidden || writing()) return void (again = true);
@@ -29,7 +32,7 @@
 
   function swap(fresh) {
     const [old, now] = [document.querySelector("main"), fresh.querySelector("main")];
-    if (!now || writing()) return void (again = true);
+    if (!now || writing()) return;
     for (const details of old.querySelectorAll("details[open][id]")) {
       const same = now.querySelector("#" + CSS.escape(details.id));
       if (same) same.open = true;

@@ -244,3 +244,109 @@ pub(super) async fn break_source(context: &Context, name: &str) {
         tx.commit().await.unwrap();
     }
 }
+
+/// An afternoon with something of everything: posts in every state, a paused account, a failing source, a hold.
+pub(super) async fn busy(context: &Context) {
+    let line = Lane::Normal;
+    let done = |id: &str, link: &str| {
+        Fate::Answered(Ok(Receipt { remote_id: id.to_owned(), permalink: Some(link.to_owned()) }))
+    };
+    let refused = || {
+        Fate::Answered(Err(SendError::Rejected {
+            reason: "(#200) The user hasn't authorized the application to perform this action".to_owned(),
+        }))
+    };
+    let mut articles = Vec::new();
+    for (index, (title, sentences)) in NEWS.iter().enumerate() {
+        let link = format!("https://www.innnews.co.th/news/{}/", 880_100 + index);
+        articles.push(article(context, title, &link, sentences).await);
+    }
+    for (index, id) in articles[..3].iter().enumerate() {
+        let (facebook, x) = (format!("100_20{index}"), format!("199000000000000000{index}"));
+        let fate = done(&facebook, &format!("https://www.facebook.com/100/posts/20{index}"));
+        post(context, *id, "inn-facebook", line, fate).await;
+        post(context, *id, "inn-x", line, done(&x, &format!("https://x.com/innnews/status/{x}"))).await;
+        let fate = Fate::Answered(Ok(Receipt { remote_id: format!("request-{index}"), permalink: None }));
+        post(context, *id, "inn-line", line, fate).await;
+    }
+    post(context, articles[3], "inn-x", line, refused()).await;
+    post(
+        context,
+        articles[3],
+        "inn-facebook",
+        line,
+        Fate::Parked("the answer timed out after 45 s".to_owned()),
+    )
+    .await;
+    let unconfirmed = SendError::Unconfirmed { reason: "connection reset by peer".to_owned() };
+    post(context, articles[4], "inn-facebook", line, Fate::Answered(Err(unconfirmed))).await;
+    let flood = vec!["near_duplicate: the same headline came under another identity".to_owned()];
+    post(context, articles[5], "inn-facebook", line, Fate::Review(flood)).await;
+    post(context, articles[6], "inn-line", line, Fate::Review(vec!["flood".to_owned()])).await;
+    for (index, id) in articles[7..].iter().enumerate() {
+        let lane = if index == 0 { Lane::Breaking } else { line };
+        let minutes = 2 + i64::try_from(index).unwrap() * 3;
+        post(context, *id, "inn-facebook", lane, Fate::Waits(minutes)).await;
+        post(context, *id, "inn-x", lane, Fate::Waits(minutes)).await;
+    }
+    pause_line(context).await;
+    break_source(context, "inn-breaking").await;
+}
+
+/// LINE refuses the credential, as it does when somebody reissued it.
+async fn pause_line(context: &Context) {
+    let id = article(context, "ทดสอบ", "https://www.innnews.co.th/news/880001/", &["ทดสอบ"]).await;
+    let refusal = SendError::Unauthorized { reason: "invalid channel access token".to_owned() };
+    post(context, id, "inn-line", Lane::Normal, Fate::Answered(Err(refusal))).await;
+}
+
+/// Believable headlines with their first sentences.
+const NEWS: &[(&str, &[&str])] = &[
+    (
+        "ฝนถล่มกรุง น้ำท่วมขัง 12 จุด กทม.เร่งระบายก่อนชั่วโมงเร่งด่วน",
+        &[
+            "กรุงเทพมหานครรายงานว่าฝนที่ตกหนักตั้งแต่ช่วงบ่ายทำให้เกิดน้ำท่วมขังบนถนนสายหลัก 12 จุด",
+            "จุดที่ระดับน้ำสูงที่สุดคือถนนวิภาวดีรังสิตขาออก หน้าสโมสรทหารบก สูง 25 เซนติเมตร",
+            "เจ้าหน้าที่เร่งเดินเครื่องสูบน้ำและคาดว่าจะแห้งก่อนเวลา 18.00 น.",
+        ],
+    ),
+    (
+        "ธปท.คงดอกเบี้ยนโยบายที่ 1.50% มองเศรษฐกิจปีหน้าโต 2.1%",
+        &[
+            "คณะกรรมการนโยบายการเงินมีมติ 5 ต่อ 2 เสียงให้คงอัตราดอกเบี้ยนโยบายไว้ที่ร้อยละ 1.50 ต่อปี",
+            "กรรมการประเมินว่าเศรษฐกิจไทยปี 2570 จะขยายตัวร้อยละ 2.1 จากการท่องเที่ยวและการบริโภค",
+        ],
+    ),
+    (
+        "ตำรวจสกัดจับเครือข่ายคอลเซ็นเตอร์ ยึดเงินสด 48 ล้านบาท",
+        &[
+            "ตำรวจสอบสวนกลางแถลงผลการจับกุมผู้ต้องหา 14 คนในพื้นที่ 3 จังหวัด",
+            "ของกลางประกอบด้วยเงินสด 48 ล้านบาท รถยนต์ 6 คัน และโทรศัพท์มือถือกว่า 200 เครื่อง",
+        ],
+    ),
+    (
+        "ทีมวอลเลย์บอลหญิงไทยชนะเวียดนาม 3-1 เซต คว้าแชมป์ซีเกมส์",
+        &["นักตบสาวไทยใช้เวลา 1 ชั่วโมง 52 นาทีเอาชนะเวียดนาม 25-21, 22-25, 25-19 และ 25-17"],
+    ),
+    (
+        "สธ.เตือนไข้หวัดใหญ่ระบาดในโรงเรียน แนะกลุ่มเสี่ยงฉีดวัคซีน",
+        &["กระทรวงสาธารณสุขพบผู้ป่วยสะสม 612,480 ราย เพิ่มขึ้นจากช่วงเดียวกันของปีก่อนร้อยละ 18"],
+    ),
+    ("ฝนถล่มกรุง น้ำท่วมขัง 12 จุด กทม. เร่งระบาย", &["ฝนตกหนักทำให้น้ำท่วมขังหลายพื้นที่ของกรุงเทพมหานคร"]),
+    (
+        "ครม.ไฟเขียวรถไฟฟ้า 20 บาทตลอดสาย เริ่ม 1 มกราคม 2570",
+        &["ที่ประชุมคณะรัฐมนตรีเห็นชอบมาตรการค่าโดยสารรถไฟฟ้า 20 บาทตลอดสายทุกสี"],
+    ),
+    (
+        "ด่วน! แผ่นดินไหว 5.2 ที่เมียนมา รับรู้แรงสั่นไหวถึงเชียงใหม่",
+        &["กรมอุตุนิยมวิทยารายงานแผ่นดินไหวขนาด 5.2 ลึก 10 กิโลเมตร ศูนย์กลางอยู่ทางตะวันออกของรัฐฉาน"],
+    ),
+    (
+        "ราคาทองวันนี้ปรับขึ้น 350 บาท ทองรูปพรรณขายออกบาทละ 64,200 บาท",
+        &["สมาคมค้าทองคำประกาศราคาทองคำครั้งที่ 7 ของวัน ปรับขึ้นจากเมื่อวานนี้ 350 บาท"],
+    ),
+    (
+        "เปิดเส้นทางเลี่ยงรถติดช่วงลอยกระทง ตำรวจจราจรปิดถนน 9 สาย",
+        &["กองบังคับการตำรวจจราจรปิดการจราจรถนน 9 สายตั้งแต่เวลา 16.00 น. ถึงเที่ยงคืน"],
+    ),
+];

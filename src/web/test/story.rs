@@ -154,3 +154,80 @@ async fn the_api_lists_posts_and_articles() {
         (StatusCode::UNPROCESSABLE_ENTITY, "application/problem+json")
     );
 }
+
+#[tokio::test]
+async fn home_tells_what_needs_a_person() {
+    let desk = Desk::new().await;
+    newsroom::busy(&desk.context).await;
+    let cookie = desk.signed_in(Role::Approver).await;
+    let home = desk.get("/", &cookie).await.body;
+    for part in [
+        "บัญชี inn-line พักอยู่",
+        "แพลตฟอร์มไม่รับสิทธิ์ของบัญชี: invalid channel access token",
+        "แหล่งข่าว inn-breaking อ่านไม่ได้",
+        "รอคนตัดสิน",
+        "พาดหัวซ้ำกับข่าวอื่น",
+        "ยังไม่แน่",
+        "อีก 2 นาที",
+        "ด่วน",
+    ] {
+        assert!(home.contains(part), "{part}");
+    }
+}
+
+/// The places of our own that a page links to.
+fn links(page: &str) -> Vec<String> {
+    let hrefs = page.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next());
+    hrefs.filter(|href| href.starts_with('/')).map(|href| href.replace("&#38;", "&")).collect()
+}
+
+#[tokio::test]
+async fn every_link_on_every_page_leads_somewhere() {
+    let desk = Desk::new().await;
+    newsroom::busy(&desk.context).await;
+    let cookie = desk.signed_in(Role::Admin).await;
+    let (mut seen, mut waiting) = (vec!["/".to_owned()], vec!["/".to_owned()]);
+    while let Some(path) = waiting.pop() {
+        let page = desk.get(&path, &cookie).await;
+        assert_eq!(page.status, StatusCode::OK, "{path}");
+        for link in links(&page.body).into_iter().filter(|link| !link.contains("lang=")) {
+            if !seen.contains(&link) {
+                seen.push(link.clone());
+                waiting.push(link);
+            }
+        }
+    }
+    // Six places of the navigation, eleven articles, nineteen posts, and what leads to them.
+    assert!(seen.len() > 36, "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_change_is_told_to_open_pages_and_a_stop_ends_their_streams() {
+    use tokio::io::AsyncReadExt as _;
+    use tokio::io::AsyncWriteExt as _;
+    let desk = Desk::new().await;
+    let cookie = desk.signed_in(Role::Viewer).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let stop = tokio_util::sync::CancellationToken::new();
+    let server = tokio::spawn(crate::web::serve(listener, desk.app.clone(), stop.clone()));
+    let mut browser = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = format!("GET /events HTTP/1.1\r\nhost: {address}\r\ncookie: {cookie}\r\n\r\n");
+    browser.write_all(request.as_bytes()).await.unwrap();
+    let (mut heard, mut buffer) = (String::new(), [0; 4096]);
+    while !heard.contains("\r\n\r\n") {
+        let read = browser.read(&mut buffer).await.unwrap();
+        heard.push_str(&String::from_utf8_lossy(&buffer[..read]));
+    }
+    assert!(heard.contains("200 OK") && heard.contains("text/event-stream"), "{heard}");
+    newsroom::article(&desk.context, "ข่าว", LINK, &["ข่าว"]).await;
+    while !heard.contains("event: change") {
+        let read = browser.read(&mut buffer).await.unwrap();
+        assert_ne!(read, 0, "the stream ended: {heard}");
+        heard.push_str(&String::from_utf8_lossy(&buffer[..read]));
+    }
+    stop.cancel();
+    let mut rest = Vec::new();
+    browser.read_to_end(&mut rest).await.unwrap();
+    server.await.unwrap().unwrap();
+}
