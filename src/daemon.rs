@@ -33,6 +33,7 @@ use crate::store::audit;
 use crate::store::audit::Stamp;
 use crate::store::db;
 use crate::store::db::Db;
+use crate::store::claim;
 use crate::store::delivery;
 use crate::store::node;
 use crate::store::node::Seat;
@@ -105,17 +106,25 @@ pub struct Presence {
 }
 
 /// Takes the node's name, settles what an earlier start left behind, and says that the daemon started.
-/// The presence ends, and `stop` is cancelled, if another daemon takes the name.
 ///
 /// # Errors
 /// When another live daemon has the name, or the database can't be used.
-pub async fn arrive(context: &Context, stop: &CancellationToken) -> db::Result<Presence> {
+pub async fn take_seat(context: &Context) -> db::Result<Seat> {
     let seat = node::start(&context.db, &context.node, &context.boot, context.now()).await?;
     let mut entry = context.stamp("daemon").entry(Action::DaemonStarted);
     entry.detail = json!({ "version": env!("CARGO_PKG_VERSION"), "boot": context.boot });
     audit::record(&context.db, &entry).await?;
     adopt(context).await?;
     pipeline::reconcile::release(context).await?;
+    Ok(seat)
+}
+
+/// Takes the seat and keeps it: the presence ends, and `stop` is cancelled, if another daemon takes the name.
+///
+/// # Errors
+/// As [`take_seat`].
+pub async fn arrive(context: &Context, stop: &CancellationToken) -> db::Result<Presence> {
+    let seat = take_seat(context).await?;
     let (db, clock, node) = (context.db.clone(), context.clock.clone(), context.node.clone());
     Ok(Presence { beat: tokio::spawn(beat(db, clock, node, seat, stop.clone())) })
 }
@@ -163,7 +172,7 @@ pub async fn work(context: Arc<Context>, pulse: Arc<Pulse>, stop: CancellationTo
     loops.wait().await;
     if aborted > 0 {
         let stamp = context.stamp("daemon");
-        let released = delivery::release_lost(&context.db, &stamp, "", |name| context.policy(name)).await;
+        let released = claim::release_lost(&context.db, &stamp, "", |name| context.policy(name)).await;
         if let Err(error) = released {
             error!(error = %error, "Aborted sends could not be marked; their leases will run out");
         }

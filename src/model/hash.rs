@@ -1,4 +1,6 @@
-//! Hashes: SHA-256 in lower-case hex, the form that rows, logs and the audit log show.
+//! Hash: shows SHA-256 in lower-case hex.
+//!
+//! The form that rows, logs and the audit log show.
 
 use std::fmt::Write;
 

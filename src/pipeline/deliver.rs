@@ -25,10 +25,11 @@ use crate::pipeline::compose;
 use crate::platform::Publisher;
 use crate::store::account;
 use crate::store::db::Result;
+use crate::store::claim;
 use crate::store::delivery;
-use crate::store::delivery::Claim;
+use crate::store::claim::Claim;
 use crate::store::delivery::Happening;
-use crate::store::delivery::Terms;
+use crate::store::claim::Terms;
 
 /// How far back a post that an editor made by hand is looked for.
 const ALREADY_THERE_SINCE: chrono::TimeDelta = chrono::TimeDelta::hours(24);
@@ -52,7 +53,7 @@ pub async fn step(context: &Context, name: &str) -> Result<Step> {
         boot: context.boot.clone(),
         policy: context.policy(name),
     };
-    match delivery::claim(&context.db, &stamp, name, &terms).await? {
+    match claim::claim(&context.db, &stamp, name, &terms).await? {
         Claim::Nothing => Ok(Step::Idle),
         Claim::Moved(state) => {
             info!(account.name = name, "The next delivery on {name} became {state} without a send");
@@ -84,7 +85,7 @@ async fn send(
     // A machine that slept between claim and send must not send under a lease that others may have taken over.
     // The monotonic clock stands still while a machine is suspended, so the wall clock is asked too.
     let (timeout, lease) = (context.config.delivery.timeout, context.config.delivery.lease);
-    let held = delivery::is_held(&context.db, claimed).await.unwrap_or(false);
+    let held = claim::is_held(&context.db, claimed).await.unwrap_or(false);
     let started = claimed.facts.attempt_started_at.unwrap_or_else(|| context.now());
     let elapsed = (context.now() - started).to_std().unwrap_or_default().max(claimed_at.elapsed());
     if !held || elapsed + timeout > lease {

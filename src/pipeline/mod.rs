@@ -1,4 +1,6 @@
-//! Pipeline: the verbs. Each step reads the noun on its left and writes the noun on its right.
+//! Pipeline: holds the verbs, one file a step.
+//!
+//! Each step reads the noun on its left and writes the noun on its right.
 //!
 //! A step does one unit of work and says whether there was any; it may run twice, or on several nodes
 //! at once, with the same result, because identities are unique in the database. What it decides is pure

@@ -23,6 +23,7 @@ use crate::pipeline::Context;
 use crate::pipeline::Step;
 use crate::store::account as accounts;
 use crate::store::db::Result;
+use crate::store::claim;
 use crate::store::delivery;
 use crate::store::delivery::Happening;
 use crate::store::delivery::Newest;
@@ -37,7 +38,7 @@ const OURS_SINCE: Duration = Duration::from_secs(7 * 24 * 3600);
 pub async fn release(context: &Context) -> Result<Step> {
     let stamp = context.stamp("reconcile");
     let lost =
-        delivery::release_lost(&context.db, &stamp, &context.boot, |name| context.policy(name)).await?;
+        claim::release_lost(&context.db, &stamp, &context.boot, |name| context.policy(name)).await?;
     if lost > 0 {
         warn!(deliveries = lost, "Took over {lost} deliveries whose sender stopped in the middle");
     }
@@ -51,7 +52,7 @@ pub async fn release(context: &Context) -> Result<Step> {
 pub async fn step(context: &Context) -> Result<Step> {
     let stamp = context.stamp("reconcile");
     let lease = context.config.delivery.lease;
-    let Some(doubtful) = delivery::claim_look(&context.db, &stamp, lease).await? else {
+    let Some(doubtful) = claim::claim_look(&context.db, &stamp, lease).await? else {
         return Ok(Step::Idle);
     };
     let (look, evidence) = look(context, &doubtful).await?;

@@ -1,4 +1,4 @@
-//! Audit: appends entries in the transaction of every change, seals them later.
+//! Audit: appends entries with every change, seals them later.
 //!
 //! Nothing decides by reading this log. `audit` knows no UPDATE and no DELETE; an entry waits in
 //! `unsealed` until the sealing step gives it its place, so that sealing never slows a delivery.

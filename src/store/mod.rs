@@ -1,9 +1,10 @@
-//! Store: the only SQL. Plain functions beside their statements, one file per noun, SQLite and PostgreSQL alike.
+//! Store: holds the only SQL, one file a noun, two engines alike.
 //!
 //! A function's transaction is its own and never spans a network call; every change of state appends
 //! its audit entry in the same transaction.
 
 pub mod db;
+pub mod row;
 pub mod migration;
 pub mod node;
 pub mod source;
@@ -12,6 +13,7 @@ pub mod summary;
 pub mod route;
 pub mod post;
 pub mod delivery;
+pub mod claim;
 pub mod attempt;
 pub mod listing;
 pub mod account;

@@ -1,4 +1,4 @@
-//! Chrome: takes a site's own words out of an article: menus, footers, credits.
+//! Chrome: takes menus, credits and follow-us lines out of a text.
 //!
 //! No extractor removes a follow-us footer that stands inside the article (thai.md, section 6), so
 //! lines are judged by their words here. A long line that says something is never dropped.

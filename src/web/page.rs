@@ -1,4 +1,4 @@
-//! Page: what every page has around its content, and how text from outside is made fit to show.
+//! Page: puts around its content what every page has.
 
 use std::sync::Arc;
 

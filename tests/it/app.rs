@@ -43,8 +43,8 @@ use songkhao::store::audit::Stamp;
 use songkhao::store::db::Db;
 use songkhao::store::db::Value;
 use songkhao::store::delivery;
-use songkhao::store::delivery::Claim;
-use songkhao::store::delivery::Terms;
+use songkhao::store::claim::Claim;
+use songkhao::store::claim::Terms;
 use songkhao::store::listing;
 use songkhao::store::listing::Line;
 use songkhao::store::node::Seat;
@@ -353,7 +353,7 @@ impl App {
             policy: self.context.policy(name),
         };
         let claim =
-            delivery::claim(&self.context.db, &self.context.stamp("deliver"), name, &terms).await.unwrap();
+            claim::claim(&self.context.db, &self.context.stamp("deliver"), name, &terms).await.unwrap();
         let Claim::Sending(claimed) = claim else { panic!("{claim:?}") };
         assert!(publisher.send(&claimed.body, None, self.clock.now()).await.result.is_ok());
     }
@@ -393,6 +393,7 @@ pub async fn run_until_idle(context: &Context) {
 async fn round(context: &Context) -> Step {
     let mut steps = vec![
         pipeline::collect::step(context).await.unwrap(),
+        pipeline::read::step(context).await.unwrap(),
         pipeline::summarize::step(context).await.unwrap(),
         pipeline::compose::step(context).await.unwrap(),
         pipeline::fire::step(context).await.unwrap(),

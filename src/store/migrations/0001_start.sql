@@ -263,4 +263,4 @@ CREATE TABLE session (
   seen_at BIGINT NOT NULL,
   until_at BIGINT NOT NULL
 );
-CREATE INDEX session_user ON session (user_name);
+CREATE INDEX session_of_user ON session (user_name);

@@ -1,4 +1,4 @@
-//! Account: pauses, the circuit and probes, which belong to the account and not to its posts.
+//! Account: shows that pauses belong to the account, not its posts.
 
 use std::time::Duration;
 

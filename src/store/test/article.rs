@@ -1,4 +1,4 @@
-//! Article: one story under any of its names, in versions, and what is said of it.
+//! Article: shows one story under any of its names, in versions.
 
 use crate::model::article::Content;
 use crate::model::article::Entry;

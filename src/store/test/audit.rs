@@ -1,4 +1,4 @@
-//! Audit: sealing gives one gapless log, whoever seals, and nothing hides in the table.
+//! Audit: shows that sealing gives one gapless log, whoever seals.
 
 use crate::model::audit::Action;
 use crate::model::chain::Chain;

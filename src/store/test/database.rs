@@ -1,4 +1,4 @@
-//! Database: opening, migrating, the errors of the one and the other, and waking those who wait.
+//! Database: shows opening, migrating, errors and waking.
 
 use std::time::Duration;
 use std::time::Instant;

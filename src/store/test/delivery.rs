@@ -15,11 +15,12 @@ use crate::store::account;
 use crate::store::attempt;
 use crate::store::db::Error;
 use crate::store::db::args;
+use crate::store::claim;
 use crate::store::delivery;
-use crate::store::delivery::Claim;
+use crate::store::claim::Claim;
 use crate::store::delivery::Happening;
 use crate::store::delivery::Refusal;
-use crate::store::delivery::Terms;
+use crate::store::claim::Terms;
 use crate::store::hold;
 use crate::store::test::Bench;
 use crate::store::test::answered;
@@ -75,7 +76,7 @@ async fn eight_tasks_claim_a_due_delivery_once(bench: Bench) {
     let id = bench.delivery("page", Lane::Normal, 0).await;
     let claims = eight_at_once(|_| {
         let db = bench.db.clone();
-        async move { delivery::claim(&db, &stamp(0), "page", &terms()).await.unwrap() }
+        async move { claim::claim(&db, &stamp(0), "page", &terms()).await.unwrap() }
     })
     .await;
     assert_eq!(claims.iter().filter(|claim| matches!(claim, Claim::Sending(_))).count(), 1);
@@ -94,7 +95,7 @@ async fn eight_tasks_send_one_thing_at_a_time_on_an_account(bench: Bench) {
             // A task that finds another one sending comes to nothing, as the daemon's does; it asks again.
             for round in 0..200 {
                 let stamp = stamp_on(&format!("n{number}"), round);
-                let Claim::Sending(claimed) = delivery::claim(&db, &stamp, "page", &terms()).await.unwrap()
+                let Claim::Sending(claimed) = claim::claim(&db, &stamp, "page", &terms()).await.unwrap()
                 else {
                     tokio::task::yield_now().await;
                     continue;
@@ -144,7 +145,7 @@ async fn a_claim_that_came_to_nothing_lets_the_account_go(bench: Bench) {
         assert!(bench.claims_nothing("page", second).await);
         bench.delivery("page", Lane::Normal, second).await;
         assert!(bench.claims_nothing("page", second - 1).await);
-        let claim = delivery::claim(&other, &stamp_on("b", second), "page", &terms()).await.unwrap();
+        let claim = claim::claim(&other, &stamp_on("b", second), "page", &terms()).await.unwrap();
         let Claim::Sending(claimed) = claim else { panic!("{claim:?} at {second}") };
         delivery::finish(&other, &stamp(second), &claimed, answered(Ok(receipt("p"))), &policy())
             .await
@@ -193,7 +194,7 @@ async fn what_was_not_sent_needs_no_distance_from_it(bench: Bench) {
 async fn a_quiet_hour_lets_only_breaking_pass(bench: Bench) {
     let quiet = Terms { quiet: true, ..terms() };
     let normal = bench.delivery("page", Lane::Normal, 0).await;
-    let claim = delivery::claim(&bench.db, &stamp(0), "page", &quiet).await.unwrap();
+    let claim = claim::claim(&bench.db, &stamp(0), "page", &quiet).await.unwrap();
     assert!(matches!(claim, Claim::Nothing), "{claim:?}");
     let breaking = bench.delivery("page", Lane::Breaking, 1).await;
     assert_eq!(bench.claim_under("page", 1, &quiet).await.id, breaking);
@@ -204,7 +205,7 @@ async fn a_hold_moves_what_comes_due_to_held(bench: Bench) {
     let due = bench.delivery("page", Lane::Normal, 0).await;
     let later = bench.delivery("page", Lane::Normal, 50).await;
     hold::set(&bench.db, &person(0), "ไว้อาลัย", &[], &[]).await.unwrap();
-    let claim = delivery::claim(&bench.db, &stamp(1), "page", &terms()).await.unwrap();
+    let claim = claim::claim(&bench.db, &stamp(1), "page", &terms()).await.unwrap();
     assert!(matches!(claim, Claim::Moved(State::Held)), "{claim:?}");
     assert!(bench.claims_nothing("page", 1).await);
     hold::lift_all(&bench.db, &person(2)).await.unwrap();
@@ -215,7 +216,7 @@ async fn a_hold_moves_what_comes_due_to_held(bench: Bench) {
 
 async fn what_is_past_its_good_until_expires(bench: Bench) {
     let id = bench.delivery("page", Lane::Normal, 0).await;
-    let claim = delivery::claim(&bench.db, &stamp(3601), "page", &terms()).await.unwrap();
+    let claim = claim::claim(&bench.db, &stamp(3601), "page", &terms()).await.unwrap();
     assert!(matches!(claim, Claim::Moved(State::Expired)), "{claim:?}");
     assert_eq!(bench.entries(id).await, ["scheduled", "expired"]);
     assert_eq!(attempt::list(&bench.db, id).await.unwrap(), []);
@@ -224,7 +225,7 @@ async fn what_is_past_its_good_until_expires(bench: Bench) {
 async fn a_shadow_account_cancels_what_comes_due(bench: Bench) {
     let id = bench.delivery("page", Lane::Normal, 0).await;
     let shadow = Terms { shadow: true, ..terms() };
-    let claim = delivery::claim(&bench.db, &stamp(0), "page", &shadow).await.unwrap();
+    let claim = claim::claim(&bench.db, &stamp(0), "page", &shadow).await.unwrap();
     assert!(matches!(claim, Claim::Moved(State::Cancelled)), "{claim:?}");
     let cancelled = bench.find(id).await;
     assert_eq!((cancelled.reason.as_deref(), cancelled.facts.attempts), (Some("shadow"), 0));
@@ -287,7 +288,7 @@ async fn every_change_of_state_has_its_entry(bench: Bench) {
     delivery::finish(&bench.db, &stamp(11), &again, answered(Err(unconfirmed())), &policy()).await.unwrap();
     for second in [1000, 2000, 3000] {
         let stamp = stamp(second);
-        let look = delivery::claim_look(&bench.db, &stamp, Duration::ZERO).await.unwrap().unwrap();
+        let look = claim::claim_look(&bench.db, &stamp, Duration::ZERO).await.unwrap().unwrap();
         let absent = Event::Looked(Look::Absent { fresh: true }).into();
         delivery::apply(&bench.db, &stamp, look.id, Some(look.fence), absent, &policy())
             .await

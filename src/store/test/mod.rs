@@ -50,8 +50,9 @@ use crate::store::db::Db;
 use crate::store::db::Value;
 use crate::store::db::args;
 use crate::store::delivery as deliveries;
-use crate::store::delivery::Claim;
-use crate::store::delivery::Terms;
+use crate::store::claim;
+use crate::store::claim::Claim;
+use crate::store::claim::Terms;
 use crate::store::post as posts;
 use crate::store::post::Draft;
 
@@ -257,15 +258,15 @@ impl Bench {
     }
 
     async fn claim_under(&self, account: &str, second: i64, terms: &Terms) -> Delivery {
-        match deliveries::claim(&self.db, &stamp(second), account, terms).await.unwrap() {
+        match claim::claim(&self.db, &stamp(second), account, terms).await.unwrap() {
             Claim::Sending(claimed) => *claimed,
             other => panic!("nothing to send on {account} at {second}: {other:?}"),
         }
     }
 
     async fn claims_nothing(&self, account: &str, second: i64) -> bool {
-        let claim = deliveries::claim(&self.db, &stamp(second), account, &terms()).await.unwrap();
-        matches!(claim, Claim::Nothing)
+        let found = claim::claim(&self.db, &stamp(second), account, &terms()).await.unwrap();
+        matches!(found, Claim::Nothing)
     }
 
     /// A delivery in doubt on the page; its first look is due at second 135.

@@ -1,4 +1,4 @@
-//! Node: a name belongs to one living daemon, and is free the moment that one dies.
+//! Node: shows that a name belongs to one living daemon.
 
 use crate::store::db::Error;
 use crate::store::db::args;

@@ -29,10 +29,11 @@ use crate::store::account;
 use crate::store::article;
 use crate::store::article::Arrival;
 use crate::store::db::Db;
+use crate::store::claim;
 use crate::store::delivery;
-use crate::store::delivery::Claim;
+use crate::store::claim::Claim;
 use crate::store::delivery::Happening;
-use crate::store::delivery::Terms;
+use crate::store::claim::Terms;
 use crate::store::post;
 use crate::store::post::Draft;
 use crate::store::source;
@@ -215,7 +216,7 @@ async fn send(context: &Context, account: &str, result: Result<Receipt, SendErro
     };
     post::enqueue_next(db, &context.stamp("enqueue")).await.unwrap();
     let stamp = context.stamp("deliver");
-    let Claim::Sending(claimed) = delivery::claim(db, &stamp, account, &terms).await.unwrap() else {
+    let Claim::Sending(claimed) = claim::claim(db, &stamp, account, &terms).await.unwrap() else {
         panic!("nothing was claimed on {account}");
     };
     let status = if result.is_ok() { 200 } else { 500 };

@@ -1,4 +1,4 @@
-//! Story: what pages and API tell, in which language, and that hostile text stays text.
+//! Story: shows what pages tell, and that hostile text stays text.
 
 use axum::body::Body;
 use axum::http::Request;
