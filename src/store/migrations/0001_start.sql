@@ -108,7 +108,7 @@ CREATE TABLE post (
   UNIQUE (account, origin, occasion)
 );
 CREATE INDEX post_approved ON post (id) WHERE state = 'approved' AND enqueued = 0;
-CREATE INDEX post_review ON post (id) WHERE state = 'review';
+CREATE INDEX post_undecided ON post (state) WHERE state <> 'approved';
 CREATE INDEX post_article ON post (article);
 CREATE INDEX post_origin ON post (origin);
 
