@@ -1,4 +1,4 @@
-//! Web: serves the newsroom's pages, the JSON API and health.
+//! Web: the newsroom's pages, the JSON API, and what operators ask.
 //!
 //! Everything is rendered here and works without a script; a page with one looks again when something changes.
 //! Who may do what is asked of `model::user::Role::may` alone, by [`gate`], for every route in [`route`].

@@ -1,4 +1,4 @@
-//! Page: puts around its content what every page has.
+//! Page: what every page has around its content, and text made fit to show.
 
 use std::sync::Arc;
 

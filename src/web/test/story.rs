@@ -1,4 +1,4 @@
-//! Story: shows what pages tell, and that hostile text stays text.
+//! Story: what pages and API tell, and that hostile text stays text.
 
 use axum::body::Body;
 use axum::http::Request;
