@@ -46,8 +46,13 @@
 
   const events = new EventSource(address);
   events.addEventListener("change", look);
-  events.onopen = () => delete document.body.dataset.offline;
-  events.onerror = () => (document.body.dataset.offline = "");
+  // The server ends a stream now and then and the browser comes back at once: only longer silence is worth a word.
+  let silence = 0;
+  events.onopen = () => {
+    silence = clearTimeout(silence);
+    delete document.body.dataset.offline;
+  };
+  events.onerror = () => (silence ||= setTimeout(() => (document.body.dataset.offline = ""), 10_000));
   document.addEventListener("visibilitychange", () => !document.hidden && again && look());
   document.addEventListener("focusout", () => again && setTimeout(look, 300));
 })();
