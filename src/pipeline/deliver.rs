@@ -24,12 +24,12 @@ use crate::pipeline::Step;
 use crate::pipeline::compose;
 use crate::platform::Publisher;
 use crate::store::account;
-use crate::store::db::Result;
 use crate::store::claim;
-use crate::store::delivery;
 use crate::store::claim::Claim;
-use crate::store::delivery::Happening;
 use crate::store::claim::Terms;
+use crate::store::db::Result;
+use crate::store::delivery;
+use crate::store::delivery::Happening;
 
 /// How far back a post that an editor made by hand is looked for.
 const ALREADY_THERE_SINCE: chrono::TimeDelta = chrono::TimeDelta::hours(24);

@@ -22,8 +22,8 @@ use crate::model::transition::Look;
 use crate::pipeline::Context;
 use crate::pipeline::Step;
 use crate::store::account as accounts;
-use crate::store::db::Result;
 use crate::store::claim;
+use crate::store::db::Result;
 use crate::store::delivery;
 use crate::store::delivery::Happening;
 use crate::store::delivery::Newest;
@@ -37,8 +37,7 @@ const OURS_SINCE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// What the database says.
 pub async fn release(context: &Context) -> Result<Step> {
     let stamp = context.stamp("reconcile");
-    let lost =
-        claim::release_lost(&context.db, &stamp, &context.boot, |name| context.policy(name)).await?;
+    let lost = claim::release_lost(&context.db, &stamp, &context.boot, |name| context.policy(name)).await?;
     if lost > 0 {
         warn!(deliveries = lost, "Took over {lost} deliveries whose sender stopped in the middle");
     }

@@ -2,12 +2,6 @@
 //!
 //! Nothing may be sent before [`claim`] has committed the intent; a lease that ran out becomes doubt.
 
-use std::time::Duration;
-use chrono::DateTime;
-use chrono::Utc;
-use serde_json::json;
-use sqlx::AssertSqlSafe;
-use uuid::Uuid;
 use crate::clock;
 use crate::model::delivery::Delivery;
 use crate::model::delivery::State;
@@ -22,9 +16,15 @@ use crate::store::db::Db;
 use crate::store::db::Result;
 use crate::store::db::Tx;
 use crate::store::db::args;
-use crate::store::hold;
 use crate::store::delivery::find_for_update;
 use crate::store::delivery::write;
+use crate::store::hold;
+use chrono::DateTime;
+use chrono::Utc;
+use serde_json::json;
+use sqlx::AssertSqlSafe;
+use std::time::Duration;
+use uuid::Uuid;
 
 /// What a claim needs to know of the account and the node.
 #[derive(Debug, Clone)]

@@ -3,7 +3,6 @@
 //! The row is the truth and the queue at once. What may happen is decided by `model::transition`;
 //! here it is read, decided and written in one transaction, with its audit entry.
 
-
 use chrono::DateTime;
 use chrono::Utc;
 use serde_json::json;

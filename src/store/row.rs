@@ -1,15 +1,15 @@
 //! Row: carries values to the database and back, whichever engine runs.
 
-use std::str::FromStr;
+use crate::clock;
+use crate::store::db::Error;
+use crate::store::db::Result;
 use chrono::DateTime;
 use chrono::Utc;
 use sqlx::Row as _;
 use sqlx::error::UnexpectedNullError;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
-use crate::clock;
-use crate::store::db::Error;
-use crate::store::db::Result;
+use std::str::FromStr;
 
 /// A value bound to a placeholder; the type stays known when it is NULL, which PostgreSQL needs.
 #[derive(Debug, Clone)]

@@ -40,11 +40,11 @@ use songkhao::store::article;
 use songkhao::store::article::Article;
 use songkhao::store::audit;
 use songkhao::store::audit::Stamp;
+use songkhao::store::claim::Claim;
+use songkhao::store::claim::Terms;
 use songkhao::store::db::Db;
 use songkhao::store::db::Value;
 use songkhao::store::delivery;
-use songkhao::store::claim::Claim;
-use songkhao::store::claim::Terms;
 use songkhao::store::listing;
 use songkhao::store::listing::Line;
 use songkhao::store::node::Seat;
@@ -353,7 +353,9 @@ impl App {
             policy: self.context.policy(name),
         };
         let claim =
-            claim::claim(&self.context.db, &self.context.stamp("deliver"), name, &terms).await.unwrap();
+            songkhao::store::claim::claim(&self.context.db, &self.context.stamp("deliver"), name, &terms)
+                .await
+                .unwrap();
         let Claim::Sending(claimed) = claim else { panic!("{claim:?}") };
         assert!(publisher.send(&claimed.body, None, self.clock.now()).await.result.is_ok());
     }

@@ -49,6 +49,8 @@ fn every_system_call_of_a_demo_is_allowed() {
         .map(str::trim)
         .filter(|line| line.starts_with(|first: char| first.is_ascii_lowercase()))
         .filter(|name| !["syscall", "total"].contains(name) && !allowed.contains(*name))
+        // SQLite gives its files back to the database's owner, and asks for it only as root; the unit's user is not.
+        .filter(|name| *name != "fchown")
         .collect();
     assert!(made.contains("execve"), "{made}");
     assert_eq!(refused, Vec::<&str>::new());

@@ -8,12 +8,12 @@ use crate::model::lane::Lane;
 use crate::model::transition::Event;
 use crate::model::transition::Look;
 use crate::store::attempt;
-use crate::store::db::args;
 use crate::store::claim;
-use crate::store::delivery;
 use crate::store::claim::Claim;
-use crate::store::delivery::Refusal;
 use crate::store::claim::Terms;
+use crate::store::db::args;
+use crate::store::delivery;
+use crate::store::delivery::Refusal;
 use crate::store::test::Bench;
 use crate::store::test::answered;
 use crate::store::test::at;
@@ -45,8 +45,7 @@ fn lost() -> Terms {
 async fn an_expired_lease_becomes_doubt_and_not_a_second_send(bench: Bench) {
     let claimed = bench.sending_under("page", &lost()).await;
     assert!(bench.claims_nothing("page", 1).await);
-    let released =
-        claim::release_lost(&bench.db, &stamp_on("b", 1), "boot-b", |_| policy()).await.unwrap();
+    let released = claim::release_lost(&bench.db, &stamp_on("b", 1), "boot-b", |_| policy()).await.unwrap();
     assert_eq!(released, 1);
     let doubtful = bench.find(claimed.id).await;
     assert_eq!(doubtful.facts.state, State::Unconfirmed);
@@ -54,8 +53,7 @@ async fn an_expired_lease_becomes_doubt_and_not_a_second_send(bench: Bench) {
     assert_eq!(bench.entries(claimed.id).await, ["scheduled", "sending", "unconfirmed"]);
     let attempts = attempt::list(&bench.db, claimed.id).await.unwrap();
     assert_eq!(attempts[0].outcome.as_deref(), Some("lease_lost"));
-    let released =
-        claim::release_lost(&bench.db, &stamp_on("b", 2), "boot-b", |_| policy()).await.unwrap();
+    let released = claim::release_lost(&bench.db, &stamp_on("b", 2), "boot-b", |_| policy()).await.unwrap();
     assert_eq!(released, 0);
 }
 
@@ -66,8 +64,7 @@ async fn release_takes_this_nodes_earlier_boots_only(bench: Bench) {
     let Claim::Sending(theirs) = claim else { panic!("{claim:?}") };
     // The same boot keeps what it sends; another node's start touches neither.
     for (node, boot) in [("a", "boot-1"), ("c", "boot-2")] {
-        let released =
-            claim::release_lost(&bench.db, &stamp_on(node, 1), boot, |_| policy()).await.unwrap();
+        let released = claim::release_lost(&bench.db, &stamp_on(node, 1), boot, |_| policy()).await.unwrap();
         assert_eq!(released, 0, "{node} {boot}");
     }
     assert_eq!(claim::release_lost(&bench.db, &stamp(1), "boot-2", |_| policy()).await.unwrap(), 1);

@@ -46,13 +46,13 @@ use crate::store::account as accounts;
 use crate::store::article as articles;
 use crate::store::article::Arrival;
 use crate::store::audit::Stamp;
+use crate::store::claim;
+use crate::store::claim::Claim;
+use crate::store::claim::Terms;
 use crate::store::db::Db;
 use crate::store::db::Value;
 use crate::store::db::args;
 use crate::store::delivery as deliveries;
-use crate::store::claim;
-use crate::store::claim::Claim;
-use crate::store::claim::Terms;
 use crate::store::post as posts;
 use crate::store::post::Draft;
 
