@@ -15,6 +15,10 @@ use crate::arena::Row;
 /// The requests that publish, as they begin on the wire.
 const PUBLISHING: &[&str] = &["POST /facebook/", "POST /x/2/tweets ", "POST /line/v2/bot/message/broadcast "];
 
+/// Every sync and every write of all threads, with file names. -D makes the daemon our child and the tracer the
+/// daemon's, so that it is the daemon that is killed.
+const STRACE: &str = "-D -f -y -s 128 -e trace=fdatasync,fsync,sendto,write,writev,sendmsg -o";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_intent_is_on_the_disk_before_a_post_leaves() {
     let arena = Arena::new().await;
@@ -23,10 +27,7 @@ async fn the_intent_is_on_the_disk_before_a_post_leaves() {
     let mut node = arena.node("a", &arena.sqlite());
     let trace = arena.folder().join("trace");
     let mut traced = Command::new("strace");
-    traced
-        .args(["-f", "-y", "-s", "128", "-e", "trace=fdatasync,fsync,sendto,write,writev,sendmsg", "-o"])
-        .arg(&trace)
-        .arg(env!("CARGO_BIN_EXE_songkhao"));
+    traced.args(STRACE.split_whitespace()).arg(&trace).arg(env!("CARGO_BIN_EXE_songkhao"));
     node.dress(&mut traced).arg("run");
     node.start_as(traced);
     let patience = Instant::now() + Duration::from_secs(60);
@@ -35,8 +36,13 @@ async fn the_intent_is_on_the_disk_before_a_post_leaves() {
         assert!(Instant::now() < patience, "{:?}\n{}", node.posts(), node.log());
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
+    let end = format!("{} +++ killed by SIGKILL", node.id().unwrap_or_default());
     node.kill();
-    let calls = std::fs::read_to_string(&trace).unwrap();
+    let mut calls = String::new();
+    while !calls.contains(&end) {
+        assert!(Instant::now() < patience, "the trace has no end");
+        calls = std::fs::read_to_string(&trace).unwrap();
+    }
     let posts =
         check_order(&calls).unwrap_or_else(|reason| panic!("{reason}\nsee {}", arena.keep().display()));
     assert_eq!(posts, articles * Platform::ALL.len());

@@ -129,7 +129,7 @@ async fn torture(seed: u64, ordeal: &Ordeal, engine: Engine) {
         started.elapsed().as_secs_f64()
     );
     verdict.parked.iter().for_each(|what| println!("parked: {what}"));
-    nodes.iter_mut().for_each(Node::kill);
+    nodes.iter_mut().for_each(Node::stop);
     let tolerable =
         if ordeal.is_long() { links.len() * Platform::ALL.len() / PARKED_ONE_IN } else { usize::MAX };
     if !verdict.is_good() || verdict.parked.len() > tolerable {

@@ -163,7 +163,8 @@ impl Store {
         let account = row.account;
         let ours = row.fence == claimed.fence && row.facts.state == State::Sending;
         let is_receipt = matches!(event, Event::Answered(Ok(_)));
-        if !(ours || is_receipt && row.facts.state != State::Sending) {
+        let proves = ours || (is_receipt && row.facts.state != State::Sending);
+        if !proves {
             return;
         }
         let Some(next) = self.step(stamp, claimed.row, event, chance) else { return };
