@@ -19,6 +19,7 @@ pub mod audit;
 pub mod user;
 
 use std::io;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -206,14 +207,20 @@ pub async fn main() -> ExitCode {
             {
                 return ExitCode::SUCCESS;
             }
-            complain(&format!("songkhao: {error:#}"));
-            let taken = matches!(
-                error.downcast_ref::<db::Error>(),
-                Some(db::Error::NodeTaken { .. } | db::Error::Newer { .. })
-            );
+            complain(&format!("songkhao: {}", told(&error)));
+            let taken = matches!(error.downcast_ref::<db::Error>(), Some(db::Error::NodeTaken { .. } | db::Error::Newer { .. }));
             if taken { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
+}
+
+/// An error with its causes. Many libraries put the cause into their own text too: that is told once.
+fn told(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told {
+        told if told.is_empty() => cause,
+        told if told.contains(&cause) => told,
+        told => format!("{told}: {cause}"),
+    })
 }
 
 #[expect(clippy::print_stderr, reason = "the command line's own last words")]
@@ -241,8 +248,10 @@ async fn carry_out(cli: Cli) -> Result<(), Failure> {
         Command::User(command) => user::user(config, command).await,
         Command::Audit(command) => audit::audit(config, command).await,
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "songkhao", &mut io::stdout());
-            Ok(())
+            // Not straight to standard output: the generator panics where nobody reads on.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "songkhao", &mut script);
+            Ok(io::stdout().write_all(&script)?)
         }
         Command::Man => Ok(clap_mangen::Man::new(Cli::command()).render(&mut io::stdout())?),
     }
