@@ -18,3 +18,4 @@ mod site;
 mod app;
 mod posting;
 mod editing;
+mod command_line;
