@@ -22,6 +22,7 @@ use tracing::info;
 use tracing::warn;
 
 use crate::clock;
+use crate::metric;
 use crate::model::audit::Action;
 use crate::pipeline;
 use crate::pipeline::Clock;
@@ -204,6 +205,7 @@ async fn attempt(name: &str, step: impl Future<Output = db::Result<Step>>) -> St
     match step.await {
         Ok(step) => step,
         Err(error) => {
+            metric::step_error(name);
             error!(error = %error, "Step {name} failed");
             tokio::time::sleep(AFTER_ERROR).await;
             Step::Idle
@@ -349,6 +351,7 @@ async fn beat(db: Db, clock: Clock, node: String, seat: Seat, stop: Cancellation
     let mut wall = clock();
     let mut monotonic = clock::monotonic();
     while stop.run_until_cancelled(tokio::time::sleep(BEAT)).await.is_some() {
+        metric::tend();
         let now = clock();
         let jump = (now - wall) - clock::span(monotonic.elapsed());
         (wall, monotonic) = (now, clock::monotonic());

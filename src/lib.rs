@@ -8,6 +8,7 @@ pub mod model;
 pub mod secret;
 pub mod config;
 pub mod telemetry;
+pub mod metric;
 pub mod http;
 pub mod feed;
 pub mod platform;

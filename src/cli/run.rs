@@ -19,6 +19,7 @@ use crate::cli::desk;
 use crate::cli::desk::Desk;
 use crate::config;
 use crate::daemon;
+use crate::metric;
 use crate::model::audit::Action;
 use crate::pipeline::Context;
 use crate::store::audit;
@@ -54,6 +55,7 @@ pub async fn serve(
     stop: CancellationToken,
     path: Option<&Path>,
 ) -> Result<(), Failure> {
+    metric::start()?;
     let presence = daemon::arrive(&context, &stop).await?;
     announce(&format!("listening http://{}", listener.local_addr()?));
     notify(&[NotifyState::Ready]);

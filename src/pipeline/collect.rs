@@ -22,6 +22,7 @@ use crate::http::fetch::FetchError;
 use crate::http::fetch::Fetched;
 use crate::http::fetch::Limits;
 use crate::http::fetch::Trust;
+use crate::metric;
 use crate::model::article::Content;
 use crate::model::article::Entry;
 use crate::model::article::aliases;
@@ -134,6 +135,7 @@ async fn store(
     let mut tx = context.db.begin().await?;
     tx.lock("collect").await?;
     let regular = polled_at + clock::span(interval);
+    let mut taken = Taken::default();
     let polled = match verdict {
         Verdict::Unchanged { result, memory } => {
             Polled { result, error: None, memory, read: false, next_poll_at: regular }
@@ -144,7 +146,8 @@ async fn store(
             }
             let body_hash = memory.body_hash.clone().unwrap_or_default();
             let mut visit = Visit { context, source, first: known.first_read_at.is_none(), body_hash };
-            let news = visit.take_in(&mut tx, feed.entries).await?;
+            taken = visit.take_in(&mut tx, feed.entries).await?;
+            let news = taken.news;
             if news > 0 {
                 info!(
                     source.name = source.name,
@@ -154,7 +157,9 @@ async fn store(
                 );
             }
             let problems = (!feed.problems.is_empty()).then(|| feed.problems.join("; "));
-            Polled { result: "new", error: problems, memory: Some(memory), read: true, next_poll_at: regular }
+            // A body that is not the same byte for byte may still bring no article: WordPress writes a build date.
+            let result = if taken == Taken::default() { "unchanged" } else { "new" };
+            Polled { result, error: problems, memory: Some(memory), read: true, next_poll_at: regular }
         }
         Verdict::Failed { error, retry_after } => {
             warn!(source.name = source.name, error, "Source {} could not be read", source.name);
@@ -175,7 +180,15 @@ async fn store(
         audit::append(&mut tx, &entry).await?;
     }
     source::note_poll(&mut tx, &source.name, &polled, context.now()).await?;
-    tx.commit().await
+    tx.commit().await?;
+    metric::poll(&source.name, polled.result);
+    for (step, articles) in [("collected", taken.news), ("seen", taken.seen), ("changed", taken.changed)]
+        .into_iter()
+        .filter(|(_, n)| *n > 0)
+    {
+        metric::articles(step, articles);
+    }
+    Ok(())
 }
 
 /// A source that is not in the configuration any more sleeps for a day; its memory stays.
@@ -188,6 +201,17 @@ async fn retire(context: &Context, known: &source::Source) -> Result<()> {
     tx.commit().await
 }
 
+/// What a readable answer came to, in articles.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Taken {
+    /// To be posted.
+    news: usize,
+    /// Only recorded.
+    seen: usize,
+    /// Known ones with other words.
+    changed: usize,
+}
+
 /// One readable answer of a source on its way into the store.
 struct Visit<'a> {
     context: &'a Context,
@@ -197,14 +221,17 @@ struct Visit<'a> {
 }
 
 impl Visit<'_> {
-    /// Stores what the entries bring, oldest first. Returns how many are news.
-    async fn take_in(&mut self, tx: &mut Tx, mut entries: Vec<Entry>) -> Result<usize> {
+    /// Stores what the entries bring, oldest first. Returns how many articles that made or changed.
+    async fn take_in(&mut self, tx: &mut Tx, mut entries: Vec<Entry>) -> Result<Taken> {
+        let mut taken = Taken::default();
         entries.reverse();
         let mut unknown = Vec::new();
         for entry in entries {
             let names = aliases(&self.source.name, &entry);
             match article::find_by_alias(tx, &names).await? {
-                Some(known) => self.meet_again(tx, &known, &entry, &names).await?,
+                Some(known) => {
+                    taken.changed += usize::from(self.meet_again(tx, &known, &entry, &names).await?);
+                }
                 None => unknown.push((entry, names)),
             }
         }
@@ -219,7 +246,9 @@ impl Visit<'_> {
         for ((entry, names), only_seen) in unknown.iter().zip(verdicts) {
             self.meet_first(tx, entry, names, only_seen, flood).await?;
         }
-        Ok(news)
+        taken.news = news;
+        taken.seen = unknown.len() - news;
+        Ok(taken)
     }
 
     async fn meet_first(
@@ -261,13 +290,14 @@ impl Visit<'_> {
         article::add_aliases(tx, id, names).await
     }
 
+    /// Adds what is new of a known article. Returns whether its words changed.
     async fn meet_again(
         &self,
         tx: &mut Tx,
         known: &article::Article,
         entry: &Entry,
         names: &[String],
-    ) -> Result<()> {
+    ) -> Result<bool> {
         article::add_aliases(tx, known.id, names).await?;
         let stamp = self.context.stamp("collect");
         let is_news = !self.first && too_old(&entry.content, self.source, stamp.at).is_none();
@@ -276,13 +306,15 @@ impl Visit<'_> {
         }
         // Another source's wording of the same story is not an edit of it.
         let first_source = known.sources.first().is_none_or(|first| *first == self.source.name);
-        if first_source && content_hash(&entry.content) != known.hash && !entry.content.title.is_empty() {
+        let changed =
+            first_source && content_hash(&entry.content) != known.hash && !entry.content.title.is_empty();
+        if changed {
             let settle = clock::span(self.source.settle);
             let settle_at = (stamp.at + settle).min(known.first_seen_at + settle * PATIENT_SETTLES as i32);
             article::change(tx, &stamp, known, &self.source.name, &entry.content, &self.body_hash, settle_at)
                 .await?;
         }
-        Ok(())
+        Ok(changed)
     }
 
     async fn report_flood(&self, tx: &mut Tx, news: usize) -> Result<()> {

@@ -10,6 +10,7 @@ use tracing::warn;
 use crate::config::account::Account;
 use crate::config::route::Review;
 use crate::config::route::Route;
+use crate::metric;
 use crate::model::account::Platform;
 use crate::model::post::Card;
 use crate::model::post::Message;
@@ -79,6 +80,7 @@ pub async fn step(context: &Context) -> Result<Step> {
     let reason = outcome.reason();
     article::note_reason(&mut tx, article.id, reason.as_deref()).await?;
     tx.commit().await?;
+    metric::articles("composed", 1);
     for passed_over in &outcome.passed_over {
         warn!(article.id = article.id, "No post of article {} for {passed_over}", article.id);
     }

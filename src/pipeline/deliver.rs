@@ -12,13 +12,15 @@ use uuid::Uuid;
 
 use crate::clock;
 use crate::config::account::Account;
+use crate::metric;
 use crate::model::account::Mode;
 use crate::model::attempt::Answer;
+use crate::model::attempt::SendError;
 use crate::model::delivery::Delivery;
+use crate::model::delivery::State;
 use crate::model::readback;
 use crate::model::readback::Sought;
 use crate::model::transition::Event;
-use crate::model::transition::Transition;
 use crate::pipeline::Context;
 use crate::pipeline::Step;
 use crate::pipeline::compose;
@@ -56,6 +58,7 @@ pub async fn step(context: &Context, name: &str) -> Result<Step> {
     match claim::claim(&context.db, &stamp, name, &terms).await? {
         Claim::Nothing => Ok(Step::Idle),
         Claim::Moved(state) => {
+            metric::delivery(name, account.platform(), state.name());
             info!(account.name = name, "The next delivery on {name} became {state} without a send");
             Ok(Step::Worked)
         }
@@ -79,7 +82,7 @@ async fn send(
     claimed_at: Instant,
 ) {
     if let Some(link) = already_there(context, account, publisher, claimed).await {
-        record(context, claimed, Event::AlreadyThere { link }.into()).await;
+        record(context, account, claimed, Event::AlreadyThere { link }.into()).await;
         return;
     }
     // A machine that slept between claim and send must not send under a lease that others may have taken over.
@@ -90,26 +93,35 @@ async fn send(
     let elapsed = (context.now() - started).to_std().unwrap_or_default().max(claimed_at.elapsed());
     if !held || elapsed + timeout > lease {
         let reason = "the lease was too far gone to send safely".to_owned();
-        record(context, claimed, Event::NotSent { reason }.into()).await;
+        record(context, account, claimed, Event::NotSent { reason }.into()).await;
         return;
     }
     let key = claimed.retry_key.as_deref().and_then(|key| Uuid::parse_str(key).ok());
+    let asked = clock::monotonic();
     let answer = publisher.send(&claimed.body, key, context.now()).await;
+    let outcome = answer.result.as_ref().map_or_else(SendError::kind, |_| "delivered");
+    metric::attempt(&account.name, account.platform(), outcome, asked.elapsed());
     log_answer(claimed, &answer);
     let event = Event::Answered(answer.result.clone());
     let evidence = serde_json::Value::Null;
-    record(context, claimed, Happening { event, evidence, answer: Some(answer), chance: rand::random() })
-        .await;
+    let happening = Happening { event, evidence, answer: Some(answer), chance: rand::random() };
+    record(context, account, claimed, happening).await;
     remember_user(context, account, publisher).await;
 }
 
 /// Records a result, however long the database takes to accept it: until then the account sends nothing else.
-async fn record(context: &Context, claimed: &Delivery, happening: Happening) -> Option<Transition> {
+async fn record(context: &Context, account: &Account, claimed: &Delivery, happening: Happening) {
     let policy = context.policy(&claimed.account);
     loop {
         let stamp = context.stamp("deliver");
         match delivery::finish(&context.db, &stamp, claimed, happening.clone(), &policy).await {
-            Ok(next) => return next,
+            Ok(next) => {
+                let state = next.map(|next| next.facts.state);
+                if let Some(state) = state.filter(|state| *state != State::Scheduled) {
+                    metric::delivery(&account.name, account.platform(), state.name());
+                }
+                return;
+            }
             Err(error) => {
                 warn!(delivery.id = claimed.id, error = %error, "The result of a send could not be recorded yet");
                 tokio::time::sleep(RECORD_AGAIN).await;

@@ -17,6 +17,7 @@ pub mod deliver;
 pub mod reconcile;
 pub mod probe;
 pub mod seal;
+pub mod observe;
 
 use std::collections::HashMap;
 use std::fmt;

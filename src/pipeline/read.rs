@@ -19,6 +19,7 @@ use crate::http::fetch::FetchError;
 use crate::http::fetch::Fetched;
 use crate::http::fetch::Limits;
 use crate::http::fetch::Trust;
+use crate::metric;
 use crate::model::article::Content;
 use crate::model::article::Entry;
 use crate::model::article::aliases;
@@ -85,6 +86,7 @@ pub async fn step(context: &Context) -> Result<Step> {
             let names = aliases(source, &named);
             info!(article.id = known.id, "Read the page of article {}", known.id);
             article::add_page(&context.db, &stamp, &known, &content, &names, &page_hash).await?;
+            metric::articles("read", 1);
         }
         Err(reason) => {
             warn!(
@@ -92,6 +94,7 @@ pub async fn step(context: &Context) -> Result<Step> {
                 reason, "The page of article {} can't be read; its excerpt goes on", known.id
             );
             article::give_up_page(&context.db, &stamp, &known, &reason).await?;
+            metric::articles("unreadable", 1);
         }
     }
     Ok(Step::Worked)

@@ -10,9 +10,11 @@ use tracing::info;
 use tracing::warn;
 
 use crate::clock;
+use crate::metric;
 use crate::model::attempt::Receipt;
 use crate::model::attempt::SendError;
 use crate::model::delivery::Delivery;
+use crate::model::delivery::State;
 use crate::model::readback;
 use crate::model::readback::NewestKnown;
 use crate::model::readback::Recent;
@@ -39,6 +41,7 @@ pub async fn release(context: &Context) -> Result<Step> {
     let stamp = context.stamp("reconcile");
     let lost = claim::release_lost(&context.db, &stamp, &context.boot, |name| context.policy(name)).await?;
     if lost > 0 {
+        metric::leases_lost(lost);
         warn!(deliveries = lost, "Took over {lost} deliveries whose sender stopped in the middle");
     }
     Ok(if lost > 0 { Step::Worked } else { Step::Idle })
@@ -67,8 +70,14 @@ pub async fn step(context: &Context) -> Result<Step> {
     let policy = context.policy(&doubtful.account);
     let applied =
         delivery::apply(&context.db, &stamp, doubtful.id, Some(doubtful.fence), happening, &policy).await?;
-    if let Err(refusal) = applied {
-        info!(delivery.id = doubtful.id, "A look came too late: {refusal}");
+    match applied {
+        Ok(settled) => {
+            let left = !matches!(settled.facts.state, State::Unconfirmed | State::Scheduled);
+            if let Some((account, _)) = context.account(&name).filter(|_| left) {
+                metric::delivery(&name, account.platform(), settled.facts.state.name());
+            }
+        }
+        Err(refusal) => info!(delivery.id = doubtful.id, "A look came too late: {refusal}"),
     }
     Ok(Step::Worked)
 }

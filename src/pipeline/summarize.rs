@@ -4,6 +4,7 @@ use tracing::info;
 use url::Url;
 
 use crate::http::guard::Guard;
+use crate::metric;
 use crate::model::article::Content;
 use crate::model::summary::Summary;
 use crate::pipeline::Context;
@@ -33,6 +34,7 @@ pub async fn step(context: &Context) -> Result<Step> {
     let (made, review) = summarize(context, &article).await;
     let stamp = context.stamp("summarize");
     if summary::insert(&context.db, &stamp, &article, &made, WRITER, &review).await? {
+        metric::articles("summarized", 1);
         info!(article.id = article.id, "Summarized article {}: {}", article.id, made.headline);
     }
     Ok(Step::Worked)

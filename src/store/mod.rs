@@ -21,6 +21,7 @@ pub mod hold;
 pub mod user;
 pub mod session;
 pub mod audit;
+pub mod gauge;
 
 #[cfg(test)]
 mod test;

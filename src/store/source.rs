@@ -26,6 +26,8 @@ pub struct Source {
     pub full_read_at: Option<DateTime<Utc>>,
     /// When it was last asked.
     pub polled_at: Option<DateTime<Utc>>,
+    /// When it last gave a good answer, a 304 included.
+    pub answered_at: Option<DateTime<Utc>>,
     /// When it is asked next.
     pub next_poll_at: DateTime<Utc>,
     /// How the last poll went: new, unchanged, not_modified, error.
@@ -95,7 +97,8 @@ pub(crate) async fn note_poll(tx: &mut Tx, name: &str, polled: &Polled, now: Dat
     let failed = polled.result == "error";
     tx.execute(
         "UPDATE source SET polled_at = $2, result = $3, error = $4, errors = CASE WHEN $5 = 1 THEN errors + 1 ELSE 0 END,
-                next_poll_at = $6, lease_until = 0 WHERE name = $1",
+                answered_at = CASE WHEN $5 = 1 THEN answered_at ELSE $2 END, next_poll_at = $6, lease_until = 0
+          WHERE name = $1",
         args![name, now, polled.result, &polled.error, failed, polled.next_poll_at],
     )
     .await?;
@@ -145,6 +148,7 @@ fn read(row: &Row) -> Result<Source> {
         first_read_at: row.maybe_time("first_read_at")?,
         full_read_at: row.maybe_time("full_read_at")?,
         polled_at: row.maybe_time("polled_at")?,
+        answered_at: row.maybe_time("answered_at")?,
         next_poll_at: row.time("next_poll_at")?,
         result: row.maybe_text("result")?,
         error: row.maybe_text("error")?,

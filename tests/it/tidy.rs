@@ -10,7 +10,7 @@ const LAYERS: &[&[&str]] = &[
     &["text", "clock"],
     &["model"],
     &["secret"],
-    &["config", "telemetry"],
+    &["config", "telemetry", "metric"],
     &["http"],
     &["feed", "platform", "llm", "picture", "notify", "store"],
     &["pipeline"],

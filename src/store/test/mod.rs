@@ -8,6 +8,7 @@ mod article;
 mod audit;
 mod database;
 mod delivery;
+mod gauge;
 mod hold;
 mod lease;
 mod listing;
