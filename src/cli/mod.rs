@@ -208,7 +208,10 @@ pub async fn main() -> ExitCode {
                 return ExitCode::SUCCESS;
             }
             complain(&format!("songkhao: {}", told(&error)));
-            let taken = matches!(error.downcast_ref::<db::Error>(), Some(db::Error::NodeTaken { .. } | db::Error::Newer { .. }));
+            let taken = matches!(
+                error.downcast_ref::<db::Error>(),
+                Some(db::Error::NodeTaken { .. } | db::Error::Newer { .. })
+            );
             if taken { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }

@@ -3,6 +3,9 @@
 //! Stands before every route; a route that says nothing can't be made. A page's session comes from the cookie, the
 //! API's from the Authorization header, and neither is taken in the other's place.
 
+use std::net::SocketAddr;
+
+use axum::extract::ConnectInfo;
 use axum::extract::Request;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -36,6 +39,8 @@ pub enum Need {
     Page(Right),
     /// Whoever has a token, or is signed in, and has the right.
     Api(Right),
+    /// A program on this machine, or whoever has a token with the right.
+    Local(Right),
 }
 
 /// Who came in.
@@ -74,11 +79,12 @@ pub async fn pass(
 ) -> Result<Response, Failure> {
     let right = match need {
         Need::Nothing => return Ok(next.run(request).await),
-        Need::Page(right) | Need::Api(right) => right,
+        Need::Local(_) if is_local(&request) => return Ok(next.run(request).await),
+        Need::Page(right) | Need::Api(right) | Need::Local(right) => right,
     };
     let context = app.context();
     let found = match bearer(request.headers()) {
-        Some(token) if matches!(need, Need::Api(_)) => {
+        Some(token) if matches!(need, Need::Api(_) | Need::Local(_)) => {
             session::find(&context.db, &token, Kind::Token, context.now()).await?
         }
         Some(_) => None,
@@ -100,6 +106,14 @@ pub async fn pass(
     // For the failure page, which shows the navigation to those who may use it.
     response.extensions_mut().insert(visitor);
     Ok(response)
+}
+
+/// Whether a request was made on this machine itself, not by a proxy here for somebody elsewhere.
+fn is_local(request: &Request) -> bool {
+    let forwarded = ["forwarded", "x-forwarded-for", "x-real-ip"];
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    peer.is_some_and(|peer| peer.0.ip().to_canonical().is_loopback())
+        && !forwarded.iter().any(|name| request.headers().contains_key(*name))
 }
 
 /// The secret in the page's cookie.

@@ -8,11 +8,13 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::http::header;
 use axum::response::IntoResponse;
 use axum::response::Response;
 use chrono::TimeDelta;
 use serde::Serialize;
 
+use crate::pipeline::observe;
 use crate::store::migration;
 use crate::web::App;
 
@@ -39,6 +41,12 @@ pub struct Readiness {
 /// `GET /healthz`: the process answers.
 pub async fn alive() -> &'static str {
     "ok"
+}
+
+/// `GET /metrics`: what happened and what waits, for Prometheus.
+pub async fn metrics(State(app): State<App>) -> Response {
+    let text = observe::render(&app.context()).await;
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 
 /// `GET /readyz`: the work is done.

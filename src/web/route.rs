@@ -118,6 +118,7 @@ fn routes(app: App) -> Routes {
     Routes { app, router: Router::new(), list: Vec::new() }
         .get("/healthz", Need::Nothing, health::alive)
         .get("/readyz", Need::Nothing, health::ready)
+        .get("/metrics", Need::Local(Right::Read), health::metrics)
         .get("/assets/{name}", Need::Nothing, asset::show)
         .get("/login", Need::Nothing, sign_in::ask)
         .post("/login", Need::Nothing, sign_in::sign_in)

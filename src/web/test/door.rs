@@ -177,7 +177,7 @@ async fn every_route_lets_in_exactly_the_roles_that_may() {
     let desk = Desk::new().await;
     let mut walked = 0;
     for route in route::list(desk.app.clone()) {
-        let (Need::Page(right) | Need::Api(right)) = route.need else { continue };
+        let (Need::Page(right) | Need::Api(right) | Need::Local(right)) = route.need else { continue };
         let refused = desk.ask(request(&route, "cookie", "")).await;
         let led_to_sign_in = refused.header("location").starts_with("/login?next=");
         assert!(led_to_sign_in || refused.status == StatusCode::UNAUTHORIZED, "{route:?}");
@@ -204,7 +204,8 @@ async fn nothing_is_open_but_what_must_be_and_nothing_changes_by_looking() {
         .collect();
     assert_eq!(open, ["/healthz", "/readyz", "/assets/{name}", "/login", "/enter"]);
     for route in route::list(desk.app.clone()) {
-        let reads_only = matches!(route.need, Need::Page(Right::Read) | Need::Api(Right::Read));
+        let reads_only =
+            matches!(route.need, Need::Page(Right::Read) | Need::Api(Right::Read) | Need::Local(Right::Read));
         if route.method != Method::GET && !["/login", "/logout"].contains(&route.path) {
             assert!(!reads_only, "{route:?}");
         }
