@@ -1,4 +1,4 @@
-//! Claim: takes what is due, under a lease with a fence, and takes over what is lost.
+//! Claim: takes what is due, under a lease with a fence.
 //!
 //! Nothing may be sent before [`claim`] has committed the intent; a lease that ran out becomes doubt.
 
