@@ -7,6 +7,7 @@ pub mod desk;
 pub mod demo;
 pub mod run;
 pub mod sandbox;
+pub mod init;
 pub mod check;
 pub mod preview;
 pub mod why;
@@ -67,6 +68,8 @@ enum Command {
     },
     /// Run the daemon until it is told to stop (SIGTERM drains).
     Run,
+    /// Write a first configuration from a few questions, or from flags.
+    Init(init::Init),
     /// Say all that is wrong with the configuration at once.
     Check {
         /// Also try the feeds and every account's credential.
@@ -237,6 +240,7 @@ async fn carry_out(cli: Cli) -> Result<(), Failure> {
         Command::Demo { once, listen } => demo::demo(once, listen).await,
         Command::Sandbox { listen, limits } => sandbox::sandbox(listen, limits == Switch::On).await,
         Command::Run => run::run(config).await,
+        Command::Init(wishes) => init::init(wishes),
         Command::Check { online } => check::check(config, online).await,
         Command::Preview { target, account } => preview::preview(config, &target, account.as_deref()).await,
         Command::Why { url, json } => why::why(config, &url, json).await,

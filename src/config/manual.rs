@@ -1,6 +1,7 @@
-//! Manual: writes config.toml.example and docs/configuration.md.
+//! Manual: writes the example, the reference and first configurations.
 //!
-//! Both come from the schema. Tests in `tests/it/config.rs` keep both files current; `UPDATE_EXAMPLE=1 cargo test config` rewrites them.
+//! All come from the schema: `config.toml.example`, `docs/configuration.md` and what `songkhao init` makes. Tests in
+//! `tests/it/config.rs` keep the two files current; `UPDATE_EXAMPLE=1 cargo test config` rewrites them.
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -12,7 +13,7 @@ use crate::config::schema::Part;
 use crate::config::schema::Rule;
 use crate::config::schema::Section;
 
-/// The values that the example sets; keys of a table stand in the order of the schema whatever the order here.
+/// The values that the example sets; keys of a table stand in the order of the schema whatever the order there.
 const NEWSROOM: &str = include_str!("newsroom.toml");
 
 const EXAMPLE_HEAD: &str = "\
@@ -47,73 +48,98 @@ pub fn example() -> String {
         clippy::expect_used,
         reason = "a file of our own; the test that keeps the example current reads it"
     )]
-    let newsroom = DeTable::parse(NEWSROOM).expect("newsroom.toml is TOML");
-    let mut out = EXAMPLE_HEAD.to_owned();
-    for section in Config::KEYS {
-        let given = newsroom.get_ref().get(section.name);
-        match (section.form)() {
-            Form::Plain(_) => {
-                out.push('\n');
-                example_key(&mut out, section, given, true);
-            }
-            Form::Table(parts) => {
-                out.push('\n');
-                explain(&mut out, parts[0].doc);
-                line(&mut out, &format!("[{}]", section.name));
-                example_table(&mut out, parts, given.and_then(|it| it.get_ref().as_table()), &mut Vec::new());
-            }
-            Form::Tables(parts) => {
-                let mut explained = Vec::new();
-                for item in given.and_then(|it| it.get_ref().as_array()).into_iter().flatten() {
-                    out.push('\n');
-                    if explained.is_empty() {
-                        explain(&mut out, parts[0].doc);
+    commented(EXAMPLE_HEAD, NEWSROOM).expect("newsroom.toml is TOML")
+}
+
+/// A whole configuration file from what it sets: every key explained where it comes first, what `settings` sets as
+/// it stands there, the rest with its default as a comment.
+///
+/// # Errors
+/// When `settings` isn't TOML.
+pub fn commented(head: &str, settings: &str) -> Result<String, toml::de::Error> {
+    let given = DeTable::parse(settings)?;
+    let mut page = Page { settings, out: head.to_owned() };
+    page.write(given.get_ref());
+    Ok(page.out)
+}
+
+/// A configuration file in the making.
+struct Page<'s> {
+    /// What it sets.
+    settings: &'s str,
+    out: String,
+}
+
+impl Page<'_> {
+    fn write(&mut self, settings: &DeTable<'_>) {
+        for section in Config::KEYS {
+            let given = settings.get(section.name);
+            match (section.form)() {
+                Form::Plain(_) => {
+                    self.out.push('\n');
+                    self.key(section, given, true);
+                }
+                Form::Table(parts) => {
+                    self.out.push('\n');
+                    explain(&mut self.out, parts[0].doc);
+                    line(&mut self.out, &format!("[{}]", section.name));
+                    self.table(parts, given.and_then(|it| it.get_ref().as_table()), &mut Vec::new());
+                }
+                Form::Tables(parts) => {
+                    let mut explained = Vec::new();
+                    for item in given.and_then(|it| it.get_ref().as_array()).into_iter().flatten() {
+                        self.out.push('\n');
+                        if explained.is_empty() {
+                            explain(&mut self.out, parts[0].doc);
+                        }
+                        line(&mut self.out, &format!("[[{}]]", section.name));
+                        self.table(parts, item.get_ref().as_table(), &mut explained);
                     }
-                    line(&mut out, &format!("[[{}]]", section.name));
-                    example_table(&mut out, parts, item.get_ref().as_table(), &mut explained);
                 }
             }
         }
     }
-    out
-}
 
-/// The keys of one table: those it sets, and, where `explained` doesn't hold them yet, all others with their meaning.
-fn example_table(
-    out: &mut String,
-    parts: &'static [Part],
-    given: Option<&DeTable<'_>>,
-    explained: &mut Vec<*const Key>,
-) {
-    let platform =
-        given.and_then(|given| given.get("platform")).and_then(|platform| platform.get_ref().as_str());
-    for part in parts {
-        if !part.only.is_empty()
-            && !platform.is_some_and(|platform| part.only.ends_with(&format!("\"{platform}\"")))
-        {
-            continue;
-        }
-        for key in part.keys {
-            let first = !explained.contains(&std::ptr::from_ref(key));
-            let value = given.and_then(|given| given.get(key.name));
-            if first {
-                explained.push(key);
+    /// The keys of one table: those it sets, and, where `explained` doesn't hold them yet, all others with their meaning.
+    fn table(
+        &mut self,
+        parts: &'static [Part],
+        given: Option<&DeTable<'_>>,
+        explained: &mut Vec<*const Key>,
+    ) {
+        let platform =
+            given.and_then(|given| given.get("platform")).and_then(|platform| platform.get_ref().as_str());
+        for part in parts {
+            if !part.only.is_empty()
+                && !platform.is_some_and(|platform| part.only.ends_with(&format!("\"{platform}\"")))
+            {
+                continue;
             }
-            example_key(out, key, value, first);
+            for key in part.keys {
+                let first = !explained.contains(&std::ptr::from_ref(key));
+                let value = given.and_then(|given| given.get(key.name));
+                if first {
+                    explained.push(key);
+                }
+                self.key(key, value, first);
+            }
         }
     }
-}
 
-/// One key: its meaning if it is the `first` of its kind, then its value, or its default as a comment.
-fn example_key(out: &mut String, key: &Key, given: Option<&Spanned<DeValue<'_>>>, first: bool) {
-    if first {
-        explain(out, key.doc);
-    }
-    match (given, key.default, key.sample) {
-        (Some(value), _, _) => line(out, &format!("{} = {}", key.name, &NEWSROOM[value.span()])),
-        (None, Some(default), _) if first => line(out, &format!("# {} = {default}", key.name)),
-        (None, None, Some(sample)) if first => line(out, &format!("## {} = {}", key.name, one_line(sample))),
-        _ => {}
+    /// One key: its meaning if it is the `first` of its kind, then its value, or its default as a comment.
+    fn key(&mut self, key: &Key, given: Option<&Spanned<DeValue<'_>>>, first: bool) {
+        let out = &mut self.out;
+        if first {
+            explain(out, key.doc);
+        }
+        match (given, key.default, key.sample) {
+            (Some(value), _, _) => line(out, &format!("{} = {}", key.name, &self.settings[value.span()])),
+            (None, Some(default), _) if first => line(out, &format!("# {} = {default}", key.name)),
+            (None, None, Some(sample)) if first => {
+                line(out, &format!("## {} = {}", key.name, one_line(sample)))
+            }
+            _ => {}
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod config;
 mod tidy;
+mod operator;
 mod cluster;
 mod postgres;
 mod browser;
