@@ -9,6 +9,7 @@ pub mod run;
 pub mod sandbox;
 pub mod init;
 pub mod check;
+pub mod doctor;
 pub mod preview;
 pub mod why;
 pub mod source;
@@ -75,6 +76,12 @@ enum Command {
         /// Also try the feeds and every account's credential.
         #[arg(long)]
         online: bool,
+    },
+    /// Look over what an operator checks first; exit 1 if something needs a person.
+    Doctor {
+        /// As one JSON object.
+        #[arg(long)]
+        json: bool,
     },
     /// Show what each account would get for an article.
     Preview {
@@ -241,6 +248,7 @@ async fn carry_out(cli: Cli) -> Result<(), Failure> {
         Command::Sandbox { listen, limits } => sandbox::sandbox(listen, limits == Switch::On).await,
         Command::Run => run::run(config).await,
         Command::Init(wishes) => init::init(wishes),
+        Command::Doctor { json } => doctor::doctor(config, json).await,
         Command::Check { online } => check::check(config, online).await,
         Command::Preview { target, account } => preview::preview(config, &target, account.as_deref()).await,
         Command::Why { url, json } => why::why(config, &url, json).await,

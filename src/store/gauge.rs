@@ -4,6 +4,7 @@
 //! partial index, so that a scrape every few seconds costs a busy newsroom nothing.
 
 use chrono::DateTime;
+use chrono::TimeDelta;
 use chrono::Utc;
 
 use crate::model::lane::Lane;
@@ -124,4 +125,26 @@ fn read_stuck(row: &Row) -> Result<Stuck> {
         deliveries: row.int("n")?,
         since: row.time("since")?,
     })
+}
+
+/// What the database knows of time and of its own age.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Clock {
+    /// The database's clock minus ours; zero on SQLite, which has none of its own.
+    pub offset: TimeDelta,
+    /// When the newest audit entry was written: the present can't be before it.
+    pub newest_entry_at: Option<DateTime<Utc>>,
+}
+
+/// Compares the clocks.
+///
+/// # Errors
+/// What the engine says.
+pub async fn clock(db: &Db, now: DateTime<Utc>) -> Result<Clock> {
+    let mut tx = db.begin().await?;
+    let offset = tx.lease_clock(now).await? - now;
+    let row = tx.one("SELECT at FROM audit ORDER BY id DESC LIMIT 1", args![]).await?;
+    let newest_entry_at = row.map(|row| row.time("at")).transpose()?;
+    tx.roll_back().await?;
+    Ok(Clock { offset, newest_entry_at })
 }

@@ -17,6 +17,7 @@ use crate::model::hash;
 use crate::store::db::Db;
 use crate::store::db::Error;
 use crate::store::db::Result;
+use crate::store::db::Row;
 use crate::store::db::args;
 
 /// A daemon's hold on its name; it ends when this is dropped or the process dies.
@@ -106,6 +107,33 @@ impl Seat {
         tx.execute(sql, args![&self.name, &self.boot, clock]).await?;
         tx.commit_quietly().await
     }
+}
+
+/// What the store knows of a daemon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Its node's name.
+    pub name: String,
+    /// When it last said that it lives, on the clock that leases live by.
+    pub seen_at: DateTime<Utc>,
+    /// When it stopped in good order.
+    pub stopped_at: Option<DateTime<Utc>>,
+}
+
+/// Every node that ever ran on this database, by name.
+///
+/// # Errors
+/// What the engine says.
+pub async fn list(db: &Db) -> Result<Vec<Node>> {
+    let rows = db.all("SELECT name, seen_at, stopped_at FROM node ORDER BY name", args![]).await?;
+    let node = |row: &Row| {
+        Ok(Node {
+            name: row.text("name")?,
+            seen_at: row.time("seen_at")?,
+            stopped_at: row.maybe_time("stopped_at")?,
+        })
+    };
+    rows.iter().map(node).collect()
 }
 
 async fn try_advisory_lock(connection: &mut PgConnection, name: &str) -> Result<bool> {

@@ -4,6 +4,8 @@ use std::path::Path;
 use std::process::Command;
 use std::process::Output;
 
+use serde_json::Value;
+
 /// Runs the binary in `folder` with every secret that `init` may name.
 fn songkhao(folder: &Path, args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_songkhao"));
@@ -47,4 +49,29 @@ fn without_a_terminal_and_without_answers_nothing_is_written() {
     let refused = text(&songkhao(folder.path(), &["init"]), 2);
     assert!(refused.contains("--feed URL"), "{refused}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn the_doctor_looks_at_a_newsroom_without_making_anything() {
+    let folder = tempfile::tempdir().unwrap();
+    text(&songkhao(folder.path(), &["doctor"]), 2);
+    text(
+        &songkhao(folder.path(), &["init", "--yes", "--feed", "https://news.example/feed/", "--line", "2"]),
+        0,
+    );
+    let output = songkhao(folder.path(), &["doctor", "--json"]);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let about =
+        |name: &str| report["findings"].as_array().unwrap().iter().find(|it| it["about"] == name).cloned();
+    assert_eq!(about("database").unwrap()["verdict"], "note");
+    assert!(about("disk").is_some());
+    assert_eq!(report["good"].as_bool(), Some(output.status.success()));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "only config.toml");
+
+    // A command that works on the database makes it; then the doctor has more to say.
+    text(&songkhao(folder.path(), &["post", "list", "--json"]), 0);
+    let page = String::from_utf8(songkhao(folder.path(), &["doctor"]).stdout).unwrap();
+    for line in ["database", "clock", "source news", "account line", "review", "audit"] {
+        assert!(page.contains(line), "{line} is not in\n{page}");
+    }
 }
