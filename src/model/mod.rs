@@ -4,6 +4,7 @@
 
 pub mod source;
 pub mod article;
+pub mod boilerplate;
 pub mod summary;
 pub mod account;
 pub mod lane;

@@ -26,8 +26,12 @@ use crate::metric;
 use crate::model::article::Content;
 use crate::model::article::Entry;
 use crate::model::article::aliases;
+use crate::model::article::alike_reason;
+use crate::model::article::are_titles_alike;
 use crate::model::article::content_hash;
+use crate::model::article::image_hash;
 use crate::model::audit::Action;
+use crate::model::boilerplate;
 use crate::model::hash;
 use crate::model::lane::Lane;
 use crate::model::source::Memory;
@@ -37,6 +41,8 @@ use crate::pipeline::read;
 use crate::store::article;
 use crate::store::article::Arrival;
 use crate::store::audit;
+use crate::store::boilerplate as learnt;
+use crate::store::boilerplate::Lines;
 use crate::store::db::Result;
 use crate::store::db::Tx;
 use crate::store::source;
@@ -59,7 +65,7 @@ const PATIENT_ERRORS: i64 = 3;
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
 /// Within this time the same headline under a new identity is a near-duplicate (feeds.md section 7).
-const TWIN_WITHIN: TimeDelta = TimeDelta::hours(48);
+pub const TWIN_WITHIN: TimeDelta = TimeDelta::hours(48);
 
 /// An article that keeps changing is posted after this many times `settle` (design.md section 5).
 const PATIENT_SETTLES: u32 = 5;
@@ -136,6 +142,7 @@ async fn store(
     tx.lock("collect").await?;
     let regular = polled_at + clock::span(interval);
     let mut taken = Taken::default();
+    let mut lines = Vec::new();
     let polled = match verdict {
         Verdict::Unchanged { result, memory } => {
             Polled { result, error: None, memory, read: false, next_poll_at: regular }
@@ -145,8 +152,10 @@ async fn store(
                 warn!(source.name = source.name, "Source {}: {problem}", source.name);
             }
             let body_hash = memory.body_hash.clone().unwrap_or_default();
-            let mut visit = Visit { context, source, first: known.first_read_at.is_none(), body_hash };
+            let first = known.first_read_at.is_none();
+            let mut visit = Visit { context, source, first, body_hash, lines: Vec::new() };
             taken = visit.take_in(&mut tx, feed.entries).await?;
+            lines = visit.lines;
             let news = taken.news;
             if news > 0 {
                 info!(
@@ -181,6 +190,7 @@ async fn store(
     }
     source::note_poll(&mut tx, &source.name, &polled, context.now()).await?;
     tx.commit().await?;
+    learnt::count(&context.db, &lines, context.now()).await?;
     metric::poll(&source.name, polled.result);
     for (step, articles) in [("collected", taken.news), ("seen", taken.seen), ("changed", taken.changed)]
         .into_iter()
@@ -218,6 +228,8 @@ struct Visit<'a> {
     source: &'a Source,
     first: bool,
     body_hash: String,
+    /// What the new articles teach of their sites.
+    lines: Vec<Lines>,
 }
 
 impl Visit<'_> {
@@ -252,7 +264,7 @@ impl Visit<'_> {
     }
 
     async fn meet_first(
-        &self,
+        &mut self,
         tx: &mut Tx,
         entry: &Entry,
         names: &[String],
@@ -270,10 +282,8 @@ impl Visit<'_> {
             let content = &entry.content;
             if content.title.is_empty() {
                 review.push("no_headline: the source gives none".to_owned());
-            } else if self.source.near_duplicates == NearDuplicates::Review
-                && article::has_twin(tx, &content.title, stamp.at - TWIN_WITHIN).await?
-            {
-                review.push("near_duplicate: the same headline came under another identity".to_owned());
+            } else if self.source.near_duplicates == NearDuplicates::Review {
+                review.extend(twin(tx, content, stamp.at - TWIN_WITHIN).await?);
             }
             if content.link.is_none() {
                 review.push("no_link: the source gives none".to_owned());
@@ -287,6 +297,7 @@ impl Visit<'_> {
         let wants_page = only_seen.is_none() && read::is_excerpt(&entry.content);
         let arrival = Arrival { only_seen, review, settle_at, wants_page };
         let id = article::insert(tx, &stamp, &self.source.name, entry, &self.body_hash, &arrival).await?;
+        self.lines.extend(lines(id, &entry.content));
         article::add_aliases(tx, id, names).await
     }
 
@@ -338,6 +349,22 @@ impl Visit<'_> {
                 && crate::pipeline::compose::takes(&route.categories, &content.categories)
         })
     }
+}
+
+/// What an article teaches of its site.
+pub fn lines(article: i64, content: &Content) -> Option<Lines> {
+    Some(Lines { host: boilerplate::host(content)?, article, hashes: boilerplate::hashes(&content.text) })
+}
+
+/// Why an article that is new by all its names may yet be a known story (feeds.md section 7, rule 3).
+async fn twin(tx: &mut Tx, content: &Content, since: DateTime<Utc>) -> Result<Option<String>> {
+    if article::has_twin(tx, &content.title, since).await? {
+        return Ok(Some("near_duplicate: the same headline came under another identity".to_owned()));
+    }
+    let Some(image_hash) = image_hash(content) else { return Ok(None) };
+    let titles = article::list_titles_by_image(tx, &image_hash, None, since).await?;
+    let twin = titles.iter().find(|title| are_titles_alike(&content.title, title));
+    Ok(twin.map(|twin| alike_reason(twin)))
 }
 
 /// For each unknown entry, oldest first: `None` if it is news, else why it is only recorded. Pure.

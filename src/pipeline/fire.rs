@@ -80,7 +80,8 @@ async fn fire(context: &Context, route: &Route, planned: DateTime<Utc>) -> Resul
         made.push(if version == article.version {
             summary
         } else {
-            summarize::write(&article.content, summary.picture, context.config.style.hashtags as usize)
+            let content = summarize::own_words(context, &article).await;
+            summarize::write(&content, summary.picture, context.config.style.hashtags as usize)
         });
         found.extend(article.review);
     }

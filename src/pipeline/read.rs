@@ -4,6 +4,7 @@
 //! (gone, a login wall, hostile) is given up, and the excerpt is posted; nothing waits for it.
 
 use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use tracing::warn;
 use url::Url;
 
 use crate::clock;
+use crate::config::source::NearDuplicates;
 use crate::feed::page;
 use crate::http::fetch::FetchError;
 use crate::http::fetch::Fetched;
@@ -27,9 +29,14 @@ use crate::model::hash;
 use crate::model::source::Memory;
 use crate::pipeline::Context;
 use crate::pipeline::Step;
+use crate::pipeline::collect;
+use crate::pipeline::collect::TWIN_WITHIN;
 use crate::store::article;
 use crate::store::article::Article;
+use crate::store::boilerplate as learnt;
+use crate::store::boilerplate::Lines;
 use crate::store::db::Result;
+use crate::text::normal;
 
 /// A text shorter than this, in code points, is an excerpt: WordPress cuts at 55 words, about 300 in Thai.
 const EXCERPT: usize = 350;
@@ -40,6 +47,12 @@ const LEASE: Duration = Duration::from_secs(60);
 /// After so many failures in a row a host's pages are not asked for until [`REST`] is over: a site that is
 /// down must not hold up its articles one time-out after another.
 const PATIENT_FAILURES: u32 = 3;
+
+/// So many letters in a row are no chance: two or three Thai words.
+const RUN: usize = 10;
+
+/// In so many letters a page has told what it is about.
+const TELLING: usize = 20_000;
 
 /// How long a failing host is left alone.
 const REST: Duration = Duration::from_secs(5 * 60);
@@ -85,7 +98,10 @@ pub async fn step(context: &Context) -> Result<Step> {
                 Entry { guid: None, content: Content { link: entry.content.link, ..content.clone() } };
             let names = aliases(source, &named);
             info!(article.id = known.id, "Read the page of article {}", known.id);
-            article::add_page(&context.db, &stamp, &known, &content, &names, &page_hash).await?;
+            let twins_since = asks_about_twins(context, source).then(|| stamp.at - TWIN_WITHIN);
+            article::add_page(&context.db, &stamp, &known, &content, &names, &page_hash, twins_since).await?;
+            let lines: Vec<Lines> = collect::lines(known.id, &content).into_iter().collect();
+            learnt::count(&context.db, &lines, stamp.at).await?;
             metric::articles("read", 1);
         }
         Err(reason) => {
@@ -130,7 +146,29 @@ async fn fetch(context: &Context, known: &Article) -> std::result::Result<(Entry
     if entry.content.text.trim().is_empty() {
         return Err("the page holds no article text".to_owned());
     }
+    if !tells_the_same(&known.content, &entry.content) {
+        return Err(
+            "the page has nothing of what the source says; it may be a login or consent wall".to_owned()
+        );
+    }
     Ok((entry, page_hash))
+}
+
+/// Whether a page tells the story that its source announced: ten letters in a row of headline or excerpt occur in its
+/// text. A wall that asks for a login, a cookie or money does not; taken for the article, it would be posted. Pure.
+fn tells_the_same(known: &Content, page: &Content) -> bool {
+    let letters = |text: &str| -> Vec<char> {
+        normal::for_matching(text).chars().filter(|c| !c.is_whitespace()).take(TELLING).collect()
+    };
+    let (title, text, page) = (letters(&known.title), letters(&known.text), letters(&page.text));
+    let said: HashSet<&[char]> = title.windows(RUN).chain(text.windows(RUN)).collect();
+    said.is_empty() || page.windows(RUN).any(|run| said.contains(run))
+}
+
+/// Whether near-duplicates of a source go to review.
+fn asks_about_twins(context: &Context, source: &str) -> bool {
+    let mut sources = context.config.sources.iter();
+    sources.any(|known| known.name == source && known.near_duplicates == NearDuplicates::Review)
 }
 
 /// What the source says, with what only the page tells. Pure.
@@ -185,6 +223,24 @@ mod tests {
         let merged = merge(&content("สั้น"), &page);
         assert_eq!((merged.title.as_str(), merged.link.as_deref()), ("หัวข้อ", Some("https://a.example/1")));
         assert_eq!((merged.text.as_str(), merged.image), ("เนื้อความเต็ม", page.image));
+    }
+
+    #[track_caller]
+    fn check_same(excerpt: &str, page: &str, same: bool) {
+        let title = "ผู้ว่าฯ สงขลา สั่งเฝ้าระวังน้ำท่วม 16 อำเภอ";
+        let known = Content { title: title.into(), ..content(excerpt) };
+        assert_eq!(tells_the_same(&known, &content(page)), same, "{excerpt} / {page}");
+    }
+
+    #[test]
+    fn a_wall_is_told_from_the_article() {
+        let story = "ผู้ว่าราชการจังหวัดสงขลาสั่งการให้ทุกอำเภอเฝ้าระวังน้ำท่วมฉับพลันตลอดทั้งคืน";
+        check_same("", story, true);
+        check_same("ผู้ว่าราชการจังหวัดสงขลาสั่งการให้ทุกอำเภอ […]", story, true);
+        let wall = "กรุณาเข้าสู่ระบบเพื่ออ่านต่อ สมัครสมาชิกวันนี้รับสิทธิ์อ่านข่าวไม่จำกัดและยกเลิกได้ทุกเมื่อ";
+        check_same("", wall, false);
+        check_same("ผู้ว่าราชการจังหวัดสงขลาสั่งการ", wall, false);
+        assert!(tells_the_same(&Content::default(), &content(wall)), "nothing was announced");
     }
 
     #[test]

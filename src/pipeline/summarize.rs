@@ -1,16 +1,19 @@
 //! Summarize: article → summary, once it has settled.
 
 use tracing::info;
+use tracing::warn;
 use url::Url;
 
 use crate::http::guard::Guard;
 use crate::metric;
 use crate::model::article::Content;
+use crate::model::boilerplate;
 use crate::model::summary::Summary;
 use crate::pipeline::Context;
 use crate::pipeline::Step;
 use crate::store::article;
 use crate::store::article::Article;
+use crate::store::boilerplate as learnt;
 use crate::store::db::Result;
 use crate::store::summary;
 use crate::text::cut;
@@ -43,7 +46,7 @@ pub async fn step(context: &Context) -> Result<Step> {
 /// The summary of an article as it stands, and what a person should look at.
 pub async fn summarize(context: &Context, article: &Article) -> (Summary, Vec<String>) {
     let guard = context.fetcher.guard();
-    let content = &article.content;
+    let content = &own_words(context, article).await;
     let mut review = article.review.clone();
     if let Some(refusal) = refused(guard, content.link.as_deref()).await {
         review.push(format!("link_refused: {refusal}"));
@@ -53,6 +56,20 @@ pub async fn summarize(context: &Context, article: &Article) -> (Summary, Vec<St
         _ => None,
     };
     (write(content, picture, context.config.style.hashtags as usize), review)
+}
+
+/// What an article says without the lines that its site puts under every article.
+pub async fn own_words(context: &Context, article: &Article) -> Content {
+    let mut content = article.content.clone();
+    let Some(host) = boilerplate::host(&content) else { return content };
+    match learnt::known(&context.db, &host).await {
+        Ok(known) => content.text = boilerplate::without(&content.text, &known),
+        // A summary with a line too many is better than none; the line will be found in review or by a reader.
+        Err(error) => {
+            warn!(article.id = article.id, error = %error, "The lines of {host} can't be looked up")
+        }
+    }
+    content
 }
 
 /// Writes a summary from what an article says. Pure.

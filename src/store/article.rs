@@ -94,8 +94,8 @@ pub(crate) async fn insert(
     let row = tx
         .one(
             "INSERT INTO article (sources, state, reason, review, version, hash, title, title_hash, link,
-                                  published_at, first_seen_at, changed_at, settle_at, page, page_try_at)
-             VALUES ($1, $2, $3, $4, 1, $5, $6, $7, $8, $9, $10, $10, $11, $12, $10) RETURNING id",
+                                  published_at, first_seen_at, changed_at, settle_at, page, page_try_at, image_hash)
+             VALUES ($1, $2, $3, $4, 1, $5, $6, $7, $8, $9, $10, $10, $11, $12, $10, $13) RETURNING id",
             args![
                 sources.to_string(),
                 if arrival.only_seen.is_some() { "seen" } else { "settling" },
@@ -108,7 +108,8 @@ pub(crate) async fn insert(
                 content.published,
                 stamp.at,
                 arrival.settle_at,
-                if arrival.wants_page { "wanted" } else { "not_needed" }
+                if arrival.wants_page { "wanted" } else { "not_needed" },
+                article::image_hash(content)
             ],
         )
         .await?;
@@ -145,7 +146,8 @@ pub(crate) async fn change(
     tx.execute(
         "UPDATE article SET version = $2, hash = $3, title = $4, title_hash = $5, link = $6, changed_at = $7,
                 settle_at = CASE WHEN state = 'settling' THEN $8 ELSE settle_at END,
-                page = CASE WHEN page = 'not_needed' THEN page ELSE 'wanted' END, page_try_at = $7 WHERE id = $1",
+                page = CASE WHEN page = 'not_needed' THEN page ELSE 'wanted' END, page_try_at = $7,
+                image_hash = COALESCE($9, image_hash) WHERE id = $1",
         args![
             known.id,
             version,
@@ -154,7 +156,8 @@ pub(crate) async fn change(
             article::title_hash(&content.title),
             &content.link,
             stamp.at,
-            settle_at
+            settle_at,
+            article::image_hash(content)
         ],
     )
     .await?;
@@ -187,6 +190,19 @@ pub(crate) async fn has_twin(tx: &mut Tx, title: &str, since: DateTime<Utc>) -> 
     Ok(tx.one(sql, args![article::title_hash(title), since]).await?.is_some())
 }
 
+/// The titles of other articles with the same picture that were seen since `since`, newest first, fifty at most.
+pub(crate) async fn list_titles_by_image(
+    tx: &mut Tx,
+    image_hash: &str,
+    except: Option<i64>,
+    since: DateTime<Utc>,
+) -> Result<Vec<String>> {
+    let sql = "SELECT title FROM article WHERE image_hash = $1 AND first_seen_at >= $2 AND id <> $3
+                ORDER BY first_seen_at DESC LIMIT 50";
+    let rows = tx.all(sql, args![image_hash, since, except.unwrap_or(0)]).await?;
+    rows.iter().map(|row| row.text("title")).collect()
+}
+
 /// Takes an article whose page is to be read; other nodes leave it alone until `again`.
 ///
 /// # Errors
@@ -212,7 +228,8 @@ pub async fn claim_page(db: &Db, now: DateTime<Utc>, again: DateTime<Utc>) -> Re
 }
 
 /// Keeps what the article's page added to its newest version. The content hash stays that of the source,
-/// with which the next poll compares.
+/// with which the next poll compares. With `twins_since`, a picture that only the page gave is compared with those of
+/// articles seen since then, and a near-duplicate goes to review.
 ///
 /// # Errors
 /// What the engine says.
@@ -223,17 +240,40 @@ pub async fn add_page(
     content: &Content,
     aliases: &[String],
     page_hash: &str,
+    twins_since: Option<DateTime<Utc>>,
 ) -> Result<()> {
     let mut tx = db.begin().await?;
     let sql = "UPDATE version SET content = $3 WHERE article = $1 AND number = $2";
     tx.execute(sql, args![known.id, known.version, json!(content).to_string()]).await?;
     add_aliases(&mut tx, known.id, aliases).await?;
+    if let Some(image_hash) = article::image_hash(content).filter(|_| known.content.image.is_none()) {
+        note_image(&mut tx, known, &image_hash, twins_since).await?;
+    }
     note_page(&mut tx, known, "read").await?;
     let mut entry = stamp.entry(Action::ArticleRead);
     entry.article = Some(known.id.to_string());
     entry.detail = json!({ "version": known.version, "fetched_hash": page_hash, "characters": content.text.chars().count() });
     audit::append(&mut tx, &entry).await?;
     tx.commit().await
+}
+
+async fn note_image(
+    tx: &mut Tx,
+    known: &Article,
+    image_hash: &str,
+    twins_since: Option<DateTime<Utc>>,
+) -> Result<()> {
+    tx.execute("UPDATE article SET image_hash = $2 WHERE id = $1", args![known.id, image_hash]).await?;
+    let Some(since) = twins_since else { return Ok(()) };
+    let titles = list_titles_by_image(tx, image_hash, Some(known.id), since).await?;
+    let title = &known.content.title;
+    if let Some(twin) = titles.iter().find(|other| article::are_titles_alike(title, other)) {
+        let mut review = known.review.clone();
+        review.push(article::alike_reason(twin));
+        let sql = "UPDATE article SET review = $2 WHERE id = $1";
+        tx.execute(sql, args![known.id, json!(review).to_string()]).await?;
+    }
+    Ok(())
 }
 
 /// Gives a page up: the article goes on with what the source gave.

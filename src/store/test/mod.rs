@@ -6,6 +6,7 @@
 mod account;
 mod article;
 mod audit;
+mod boilerplate;
 mod database;
 mod delivery;
 mod gauge;
