@@ -19,6 +19,9 @@ pub mod probe;
 pub mod seal;
 pub mod observe;
 
+#[cfg(test)]
+mod test;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
