@@ -116,6 +116,7 @@ pub async fn take_seat(context: &Context) -> db::Result<Seat> {
     entry.detail = json!({ "version": env!("CARGO_PKG_VERSION"), "boot": context.boot });
     audit::record(&context.db, &entry).await?;
     adopt(context).await?;
+    source::release_own(&context.db, &context.node, context.now()).await?;
     pipeline::reconcile::release(context).await?;
     Ok(seat)
 }

@@ -66,6 +66,18 @@ pub async fn ensure(db: &Db, names: &[String], now: DateTime<Utc>) -> Result<()>
     tx.commit().await
 }
 
+/// Gives back what an earlier start of this node had taken and did not finish: it is polled again at once.
+///
+/// # Errors
+/// What the engine says.
+pub async fn release_own(db: &Db, node: &str, now: DateTime<Utc>) -> Result<()> {
+    let mut tx = db.begin().await?;
+    let sql =
+        "UPDATE source SET lease_until = 0, next_poll_at = $2 WHERE lease_owner = $1 AND lease_until > 0";
+    tx.execute(sql, args![node, now]).await?;
+    tx.commit().await
+}
+
 /// Takes the source that has been due longest; other nodes leave it alone for `lease`.
 ///
 /// # Errors

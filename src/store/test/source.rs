@@ -13,6 +13,7 @@ use crate::store::test::on_both_engines;
 on_both_engines!(
     a_due_source_is_polled_by_one_node,
     a_source_whose_poller_died_is_polled_again,
+    a_node_that_starts_again_polls_at_once_what_it_had_begun,
     a_poll_is_remembered,
     errors_are_counted_and_keep_the_validators,
 );
@@ -40,6 +41,15 @@ async fn a_source_whose_poller_died_is_polled_again(bench: Bench) {
     assert!(source::claim_due(&bench.db, "b", at(1), LEASE).await.unwrap().is_some());
     // A node that starts again need not wait for its own lease.
     assert!(source::claim_due(&bench.db, "b", at(61), LEASE).await.unwrap().is_some());
+}
+
+async fn a_node_that_starts_again_polls_at_once_what_it_had_begun(bench: Bench) {
+    ready(&bench).await;
+    source::claim_due(&bench.db, "a", at(0), LEASE).await.unwrap().unwrap();
+    source::release_own(&bench.db, "b", at(1)).await.unwrap();
+    assert_eq!(source::claim_due(&bench.db, "b", at(1), LEASE).await.unwrap(), None);
+    source::release_own(&bench.db, "a", at(1)).await.unwrap();
+    assert!(source::claim_due(&bench.db, "a", at(1), LEASE).await.unwrap().is_some());
 }
 
 async fn poll(bench: &Bench, second: i64, polled: Polled) -> source::Source {
