@@ -54,6 +54,10 @@ release:
 deny:
     cargo deny check bans licenses sources
 
+# every figure beside its limit; docs/performance.md explains them: just bench posting
+bench NAME='*':
+    cargo bench --locked --bench '{{NAME}}'
+
 # exposure of the systemd unit, 0 (none) to 10
 unit:
     systemd-analyze security --no-pager --offline=true deploy/songkhao.service
