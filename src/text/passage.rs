@@ -7,7 +7,7 @@ use crate::text::cut;
 use crate::text::extract::Unit;
 use crate::text::lead;
 
-/// A run must begin with at least this much of its first unit, in code points, to be worth a cut.
+/// A cut, or a run from further down, says too little below so many code points.
 const CUT_MIN: usize = 40;
 
 /// How fast a run's worth falls with the place of its first unit: to a third after so many. News says first what
@@ -21,7 +21,7 @@ const ROUND_END: f64 = 0.15;
 /// beginning of the best one, cut safely, with an ellipsis; empty if even that says too little.
 pub fn passage(units: &[Unit], count: usize, max: usize, measure: &dyn Fn(&str) -> usize) -> String {
     let mut best: Option<(f64, String)> = None;
-    for start in (0..units.len()).filter(|&start| may_open(&units[start])) {
+    for start in (0..units.len()).filter(|&start| may_open(units, start)) {
         let mut text = String::new();
         let mut worth = 0.0;
         for (place, unit) in units.iter().enumerate().skip(start).take(count) {
@@ -31,6 +31,10 @@ pub fn passage(units: &[Unit], count: usize, max: usize, measure: &dyn Fn(&str) 
             }
             text = longer;
             worth += unit.score;
+            // A scrap from further down says less than a beginning that is cut.
+            if start > 0 && cut::code_points(&text) < CUT_MIN {
+                continue;
+            }
             let rounded = units.get(place + 1).is_none_or(|next| next.paragraph);
             let whole = if rounded { worth + ROUND_END } else { worth };
             let value = whole * (-(start as f64) / LEAD).exp();
@@ -42,16 +46,16 @@ pub fn passage(units: &[Unit], count: usize, max: usize, measure: &dyn Fn(&str) 
     best.map_or_else(|| beginning(units, max, measure), |(_, text)| text)
 }
 
-/// Whether a reader can start here: nothing before it is needed, and it is more than a scrap.
-fn may_open(unit: &Unit) -> bool {
-    !lead::hangs(&unit.text)
+/// Whether a reader can start here: where a paragraph begins, and nothing before it is needed.
+fn may_open(units: &[Unit], start: usize) -> bool {
+    (start == 0 || units[start].paragraph) && !lead::hangs(&units[start].text)
 }
 
 fn beginning(units: &[Unit], max: usize, measure: &dyn Fn(&str) -> usize) -> String {
-    let Some(first) = units.iter().filter(|unit| may_open(unit)).min_by_key(|unit| unit.rank) else {
+    let Some(first) = (0..units.len()).find(|&start| may_open(units, start)) else {
         return String::new();
     };
-    let text = cut::cut_with_ellipsis_by(&first.text, max, measure);
+    let text = cut::cut_with_ellipsis_by(&units[first].text, max, measure);
     if cut::code_points(&text) < CUT_MIN { String::new() } else { text }
 }
 
@@ -83,8 +87,9 @@ mod tests {
 
     #[test]
     fn a_run_does_not_begin_with_what_hangs_on_the_sentence_before() {
-        let units = [unit("จึงต้องรอมติที่ประชุม", 0.9, true), unit("คณะกรรมการเลื่อนวาระออกไป", 0.2, true)];
-        check(&units, 1, 100, "คณะกรรมการเลื่อนวาระออกไป");
+        let units =
+            [unit("จึงต้องรอมติที่ประชุม", 0.9, true), unit("คณะกรรมการเลื่อนวาระออกไปเป็นสัปดาห์หน้าทั้งหมด", 0.2, true)];
+        check(&units, 1, 100, "คณะกรรมการเลื่อนวาระออกไปเป็นสัปดาห์หน้าทั้งหมด");
     }
 
     #[test]
