@@ -140,6 +140,7 @@ async fn store(
     let stamp = context.stamp("collect");
     let mut tx = context.db.begin().await?;
     tx.lock("collect").await?;
+    let read = matches!(verdict, Verdict::Read { .. });
     let regular = polled_at + clock::span(interval);
     let mut taken = Taken::default();
     let mut lines = Vec::new();
@@ -189,7 +190,12 @@ async fn store(
         audit::append(&mut tx, &entry).await?;
     }
     source::note_poll(&mut tx, &source.name, &polled, context.now()).await?;
-    tx.commit().await?;
+    // Most polls bring nothing, and nobody waits for that.
+    if read {
+        tx.commit().await?;
+    } else {
+        tx.commit_quietly().await?;
+    }
     learnt::count(&context.db, &lines, context.now()).await?;
     metric::poll(&source.name, polled.result);
     for (step, articles) in [("collected", taken.news), ("seen", taken.seen), ("changed", taken.changed)]

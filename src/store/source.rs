@@ -100,7 +100,7 @@ pub async fn claim_due(db: &Db, node: &str, now: DateTime<Utc>, lease: Duration)
         args![&source.name, node, clock + clock::span(lease), now + clock::span(lease)],
     )
     .await?;
-    tx.commit().await?;
+    tx.commit_quietly().await?;
     Ok(Some(source))
 }
 

@@ -30,6 +30,7 @@ CREATE TABLE source (
   lease_owner TEXT,
   lease_until BIGINT NOT NULL DEFAULT 0
 );
+CREATE INDEX source_due ON source (next_poll_at);
 
 CREATE TABLE article (
   id {identity},
