@@ -5,6 +5,7 @@
 
 use chrono::DateTime;
 use chrono::Utc;
+use sqlx::AssertSqlSafe;
 
 use crate::clock;
 use crate::model::audit::Action;
@@ -95,6 +96,9 @@ pub async fn record(db: &Db, entry: &Entry) -> Result<()> {
 /// Entries sealed in one transaction at most.
 const BATCH: i64 = 2_000;
 
+/// Places written by one statement: many more gain nothing, and SQLite takes at most 32,766 values at once.
+const ROWS: usize = 250;
+
 /// Gives waiting entries their places, extends the tree and signs its head. Returns how many it sealed.
 ///
 /// One node at a time: places and head are written in one transaction under one lock.
@@ -114,20 +118,25 @@ pub async fn seal(db: &Db, signer: &Signer, now: DateTime<Utc>) -> Result<u64> {
             args![BATCH],
         )
         .await?;
+    let first = chain.size();
+    let mut places = Vec::with_capacity(waiting.len());
     for row in &waiting {
         let id = row.int("id")?;
         let entry = row.text("entry")?;
         let sealed = chain
             .seal(&entry, |_, _| {})
             .map_err(|error| Error::BadValue { column: "audit.entry", value: error.to_string() })?;
-        let link = merkle::hex(&sealed.link);
-        tx.execute(
-            "INSERT INTO seal (seq, audit, link) VALUES ($1, $2, $3)",
-            args![signed(sealed.seq), id, link],
-        )
-        .await?;
-        tx.execute("DELETE FROM unsealed WHERE audit = $1", args![id]).await?;
+        places.push(args![signed(sealed.seq), id, merkle::hex(&sealed.link)]);
     }
+    for rows in places.chunks(ROWS) {
+        let holders: Vec<String> = (0..rows.len())
+            .map(|row| format!("(${}, ${}, ${})", 3 * row + 1, 3 * row + 2, 3 * row + 3))
+            .collect();
+        let sql = format!("INSERT INTO seal (seq, audit, link) VALUES {}", holders.join(", "));
+        tx.execute(AssertSqlSafe(sql), rows.concat()).await?;
+    }
+    let sql = "DELETE FROM unsealed WHERE audit IN (SELECT audit FROM seal WHERE seq >= $1)";
+    tx.execute(sql, args![signed(first)]).await?;
     let note = signer.sign(chain.size(), chain.root()).to_string();
     tx.execute(
         "INSERT INTO head (size, chain, note, signed_at) VALUES ($1, $2, $3, $4) ON CONFLICT (size) DO NOTHING",
