@@ -146,28 +146,33 @@ pub(crate) async fn insert(tx: &mut Tx, stamp: &Stamp, draft: &Draft) -> Result<
     Ok(Some(id))
 }
 
-/// Gives the oldest approved post that lacks one its delivery. `None` when there is none.
+/// Gives approved posts that lack one their deliveries, the oldest `limit` of them. Returns which.
 ///
 /// # Errors
 /// What the engine says.
-pub async fn enqueue_next(db: &Db, stamp: &Stamp) -> Result<Option<i64>> {
+pub async fn enqueue(db: &Db, stamp: &Stamp, limit: i64) -> Result<Vec<i64>> {
     let sql = "SELECT id FROM post WHERE state = 'approved' AND enqueued = 0 ORDER BY id LIMIT 1";
     if db.one(sql, args![]).await?.is_none() {
-        return Ok(None);
+        return Ok(Vec::new());
     }
     let mut tx = db.begin().await?;
     let sql = format!(
-        "SELECT {COLUMNS} WHERE p.state = 'approved' AND p.enqueued = 0 ORDER BY p.id LIMIT 1{}",
+        "SELECT {COLUMNS} WHERE p.state = 'approved' AND p.enqueued = 0 ORDER BY p.id LIMIT $1{}",
         tx.skip_locked()
     );
-    let Some(row) = tx.one(AssertSqlSafe(sql), args![]).await? else { return Ok(None) };
-    let post = read(&row)?;
-    tx.execute("UPDATE post SET enqueued = 1 WHERE id = $1", args![post.id]).await?;
-    let due = post.not_before.max(stamp.at);
-    let good_until = due + clock::span(post.good_for);
-    delivery::insert(&mut tx, stamp, post.id, &post.account, post.lane, due, good_until).await?;
-    tx.commit().await?;
-    Ok(Some(post.id))
+    let mut enqueued = Vec::new();
+    for row in tx.all(AssertSqlSafe(sql), args![limit]).await? {
+        let post = read(&row)?;
+        tx.execute("UPDATE post SET enqueued = 1 WHERE id = $1", args![post.id]).await?;
+        let due = post.not_before.max(stamp.at);
+        let good_until = due + clock::span(post.good_for);
+        delivery::insert(&mut tx, stamp, post.id, &post.account, post.lane, due, good_until).await?;
+        enqueued.push(post.id);
+    }
+    if !enqueued.is_empty() {
+        tx.commit().await?;
+    }
+    Ok(enqueued)
 }
 
 /// A person says yes to exactly these bytes, or no.

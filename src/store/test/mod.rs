@@ -240,7 +240,7 @@ impl Bench {
     /// The scheduled delivery of a post made from `draft`.
     async fn delivery_of(&self, draft: &Draft) -> i64 {
         let post = self.post(draft).await.unwrap();
-        assert_eq!(posts::enqueue_next(&self.db, &stamp(0)).await.unwrap(), Some(post));
+        assert_eq!(posts::enqueue(&self.db, &stamp(0), 1).await.unwrap(), [post]);
         deliveries::list_of_post(&self.db, post).await.unwrap().first().unwrap().id
     }
 

@@ -67,7 +67,7 @@ async fn an_approved_post_gets_one_delivery(bench: Bench) {
     assert_eq!(post::count_to_enqueue(&bench.db).await.unwrap(), 1);
     let enqueued = eight_at_once(|_| {
         let db = bench.db.clone();
-        async move { post::enqueue_next(&db, &stamp(0)).await.unwrap() }
+        async move { post::enqueue(&db, &stamp(0), 1).await.unwrap() }
     })
     .await;
     assert_eq!(enqueued.into_iter().flatten().collect::<Vec<_>>(), [id]);
@@ -80,7 +80,7 @@ async fn an_approved_post_gets_one_delivery(bench: Bench) {
 async fn a_post_in_review_gets_no_delivery(bench: Bench) {
     let draft = Draft { reasons: vec!["flood".into()], ..bench.draft("page", Lane::Normal, 0) };
     let id = bench.post(&draft).await.unwrap();
-    assert_eq!(post::enqueue_next(&bench.db, &stamp(0)).await.unwrap(), None);
+    assert!(post::enqueue(&bench.db, &stamp(0), 1).await.unwrap().is_empty());
     let waiting = post::list_in_review(&bench.db, 10).await.unwrap();
     assert_eq!(waiting.iter().map(|post| post.id).collect::<Vec<_>>(), [id]);
     assert_eq!(waiting[0].reasons, ["flood"]);
@@ -123,7 +123,7 @@ async fn a_decision_is_made_once(bench: Bench) {
 async fn a_rejected_post_is_never_enqueued(bench: Bench) {
     let waiting = in_review(&bench).await;
     post::decide(&bench.db, &person(1), waiting.id, false, None, Some("ข่าวเก่า")).await.unwrap().unwrap();
-    assert_eq!(post::enqueue_next(&bench.db, &stamp(2)).await.unwrap(), None);
+    assert!(post::enqueue(&bench.db, &stamp(2), 1).await.unwrap().is_empty());
     assert_eq!(post::find(&bench.db, waiting.id).await.unwrap().unwrap().state, "rejected");
 }
 
@@ -136,7 +136,7 @@ async fn approved(bench: &Bench, by_a_person: bool) -> (Article, i64) {
     if by_a_person {
         post::decide(&bench.db, &person(1), id, true, None, None).await.unwrap().unwrap();
     }
-    assert_eq!(post::enqueue_next(&bench.db, &stamp(2)).await.unwrap(), Some(id));
+    assert_eq!(post::enqueue(&bench.db, &stamp(2), 1).await.unwrap(), [id]);
     (article, id)
 }
 
@@ -192,7 +192,7 @@ async fn an_approval_after_rewording_gives_a_new_delivery(bench: Bench) {
     let (_, id) = approved(&bench, true).await;
     assert!(reword(&bench, id, "ข่าวใหม่").await);
     post::decide(&bench.db, &person(4), id, true, None, None).await.unwrap().unwrap();
-    assert_eq!(post::enqueue_next(&bench.db, &stamp(5)).await.unwrap(), Some(id));
+    assert_eq!(post::enqueue(&bench.db, &stamp(5), 1).await.unwrap(), [id]);
     assert_eq!(bench.claim("page", 100).await.text, "ข่าวใหม่");
 }
 
