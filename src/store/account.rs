@@ -155,6 +155,10 @@ pub(crate) async fn note_clock_offset(tx: &mut Tx, name: &str, seconds: i64) -> 
 /// # Errors
 /// What the engine says.
 pub async fn note_remote_user(db: &Db, name: &str, id: &str) -> Result<()> {
+    let sql = "SELECT 1 AS one FROM account WHERE name = $1 AND remote_user = $2";
+    if db.one(sql, args![name, id]).await?.is_some() {
+        return Ok(());
+    }
     let mut tx = db.begin().await?;
     tx.execute("UPDATE account SET remote_user = $2 WHERE name = $1", args![name, id]).await?;
     tx.commit().await

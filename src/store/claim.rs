@@ -182,6 +182,9 @@ pub async fn release_lost(
     boot: &str,
     policy_of: impl Fn(&str) -> Policy,
 ) -> Result<usize> {
+    if db.one("SELECT 1 AS one FROM delivery WHERE state = 'sending' LIMIT 1", args![]).await?.is_none() {
+        return Ok(0);
+    }
     let mut tx = db.begin().await?;
     let clock = tx.lease_clock(stamp.at).await?;
     let sql = format!(
@@ -215,6 +218,10 @@ pub async fn release_lost(
 /// # Errors
 /// What the engine says.
 pub async fn claim_look(db: &Db, stamp: &Stamp, lease: Duration) -> Result<Option<Delivery>> {
+    let sql = "SELECT 1 AS one FROM delivery WHERE state = 'unconfirmed' AND due_at <= $1 LIMIT 1";
+    if db.one(sql, args![stamp.at]).await?.is_none() {
+        return Ok(None);
+    }
     let mut tx = db.begin().await?;
     let clock = tx.lease_clock(stamp.at).await?;
     let sql = format!(
