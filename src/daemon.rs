@@ -46,6 +46,12 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 /// How long sends in flight may take after a stop (design.md section 4).
 pub const GRACE: Duration = Duration::from_secs(20);
 
+/// The least time between two looks of a loop: to it, a burst of commits is one change.
+const BREATH: Duration = Duration::from_millis(10);
+
+/// The same for what is never urgent: doubt is seconds old when it is first looked at.
+const LONG_BREATH: Duration = Duration::from_millis(250);
+
 /// How many sources are polled at once.
 const COLLECTORS: usize = 8;
 
@@ -235,6 +241,7 @@ async fn read(context: Arc<Context>, stop: CancellationToken) {
     let mut changes = context.db.changes();
     while !stop.is_cancelled() {
         if attempt("read", pipeline::read::step(&context)).await == Step::Idle {
+            tokio::time::sleep(BREATH).await;
             stop.run_until_cancelled(changes.next(LONGEST_SLEEP)).await;
         }
     }
@@ -255,6 +262,7 @@ async fn edit(context: Arc<Context>, stop: CancellationToken) {
         let now = context.now();
         let settled = article::next_moment(&context.db).await.unwrap_or_default();
         let next = [settled, pipeline::fire::next_moment(&context, now)].into_iter().flatten().min();
+        tokio::time::sleep(BREATH).await;
         stop.run_until_cancelled(changes.next(until(next, now))).await;
     }
 }
@@ -270,6 +278,7 @@ async fn reconcile(context: Arc<Context>, stop: CancellationToken) {
         }
         let now = context.now();
         let next = delivery::next_moment(&context.db, now).await.unwrap_or_default();
+        stop.run_until_cancelled(tokio::time::sleep(LONG_BREATH)).await;
         stop.run_until_cancelled(changes.next(until(next, now))).await;
     }
 }
@@ -307,6 +316,7 @@ async fn deliver(context: Arc<Context>, pulse: Arc<Pulse>, stop: CancellationTok
             }
         }
         let next = delivery::next_moment(&context.db, now).await.unwrap_or_default();
+        tokio::time::sleep(BREATH).await;
         tokio::select! {
             () = stop.cancelled() => {}
             () = changes.next(until(next, now)) => {}
