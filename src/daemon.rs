@@ -52,6 +52,9 @@ const BREATH: Duration = Duration::from_millis(10);
 /// The same for what is never urgent: doubt is seconds old when it is first looked at.
 const LONG_BREATH: Duration = Duration::from_millis(250);
 
+/// How long polls, looks and probes may go on after the last send: cutting one off costs nothing.
+const LAST_STEPS: Duration = Duration::from_secs(3);
+
 /// How many sources are polled at once.
 const COLLECTORS: usize = 8;
 
@@ -177,7 +180,9 @@ pub async fn work(context: Arc<Context>, pulse: Arc<Pulse>, stop: CancellationTo
     }
     loops.close();
     let aborted = deliver(context.clone(), pulse, stop).await;
-    loops.wait().await;
+    if tokio::time::timeout(LAST_STEPS, loops.wait()).await.is_err() {
+        warn!("Stopped in the middle of a poll or a look; the next start makes it again");
+    }
     if aborted > 0 {
         let stamp = context.stamp("daemon");
         let released = claim::release_lost(&context.db, &stamp, "", |name| context.policy(name)).await;

@@ -135,6 +135,18 @@ impl Arena {
         Node { name: name.to_owned(), config, log: self.folder().join(format!("{name}.log")), daemon: None }
     }
 
+    /// The same with some lines of the configuration changed.
+    pub fn node_with(&self, name: &str, database: &str, changes: &[(&str, &str)]) -> Node {
+        let node = self.node(name, database);
+        let text = fs::read_to_string(&node.config).unwrap();
+        let changed = changes.iter().fold(text, |text, (from, to)| {
+            assert!(text.contains(from), "no {from:?} in {text}");
+            text.replace(from, to)
+        });
+        fs::write(&node.config, changed).unwrap();
+        node
+    }
+
     /// Puts an article out that is like no other, and gives its link.
     pub fn publish(&self, number: usize) -> String {
         let body = format!(

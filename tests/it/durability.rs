@@ -1,4 +1,4 @@
-//! Durability: no byte of a post leaves before its intent is on the disk.
+//! Durability: no byte of a post leaves before its intent is on the disk, and a stop loses nothing.
 //!
 //! kill -9 can't show this, because what was written survives the process in the kernel's memory. So the kernel is
 //! asked, by strace, in which order the daemon synced its database and wrote its requests.
@@ -8,6 +8,9 @@ use std::time::Duration;
 use std::time::Instant;
 
 use songkhao::model::account::Platform;
+use songkhao::sandbox::fault::Fault;
+use songkhao::sandbox::fault::Kind;
+use songkhao::sandbox::fault::Scope;
 
 use crate::arena::Arena;
 use crate::arena::Row;
@@ -46,6 +49,31 @@ async fn the_intent_is_on_the_disk_before_a_post_leaves() {
     let posts =
         check_order(&calls).unwrap_or_else(|reason| panic!("{reason}\nsee {}", arena.keep().display()));
     assert_eq!(posts, articles * Platform::ALL.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_does_not_wait_for_a_platform_that_stalls() {
+    let arena = Arena::new().await;
+    let stalled = Fault::once(Platform::Facebook, Kind::StallBeforeAccept).forever();
+    arena.sandbox.arm(Fault::once(Platform::Facebook, Kind::Unauthorized));
+    arena.sandbox.arm(stalled.on(Scope::Any));
+    arena.publish(1);
+    let patient = [(r#"timeout = "2s""#, r#"timeout = "45s""#), (r#"lease = "6s""#, r#"lease = "60s""#)];
+    let no_look_first = ("page_id =", "already_there = false\npage_id =");
+    let mut node = arena.node_with("a", &arena.sqlite(), &[patient[0], patient[1], no_look_first]);
+    node.start();
+    let patience = Instant::now() + Duration::from_secs(30);
+    let refused =
+        |row: &Row| row.reason.as_deref().is_some_and(|reason| reason.contains("credential refused"));
+    while !node.posts().is_some_and(|rows| rows.iter().any(refused)) {
+        assert!(Instant::now() < patience, "{:?}\n{}", node.posts(), node.log());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    // The paused account is probed a second later, and the probe hangs.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let stopped = Instant::now();
+    node.stop();
+    assert!(stopped.elapsed() < Duration::from_secs(20), "it took {:?}", stopped.elapsed());
 }
 
 /// Every publishing request must follow a sync of the database that ended after the last answer on its platform was
