@@ -52,7 +52,7 @@ pub fn start() -> Result<(), BuildError> {
 
 /// What was counted since [`start`], and the levels given, in Prometheus' text format.
 pub fn page(levels: &[Level]) -> String {
-    RECORDER.get().map(PrometheusHandle::render).unwrap_or_default() + &write_levels(levels)
+    format!("{}{}", RECORDER.get().map(PrometheusHandle::render).unwrap_or_default(), write_levels(levels))
 }
 
 /// Folds measurements into their histograms; without it those that nobody reads would pile up.
@@ -237,7 +237,7 @@ mod tests {
     fn a_name_from_outside_cannot_break_a_line() {
         let name = "a\"\n} 9\nfoo{\\";
         let level = Level { name: "source_errors", labels: vec![("source", name.to_owned())], value: 1.0 };
-        let page = shown(|| poll(name, "new")) + &write_levels(&[level]);
+        let page = format!("{}{}", shown(|| poll(name, "new")), write_levels(&[level]));
         let whole = |line: &str| line.is_empty() || line.starts_with('#') || line.starts_with("songkhao_");
         assert!(page.lines().all(whole), "{page}");
         check(&page, r#"songkhao_source_errors{source="a\"\n} 9\nfoo{\\"} 1"#);

@@ -166,7 +166,7 @@ pub(super) async fn post(context: &Context, article: i64, account: &str, lane: L
     match fate {
         Fate::Review(_) => {}
         Fate::Waits(_) => {
-            post::enqueue_next(db, &context.stamp("enqueue")).await.unwrap();
+            post::enqueue(db, &context.stamp("enqueue"), 1).await.unwrap();
         }
         Fate::Answered(result) => send(context, account, result, None).await,
         Fate::Parked(reason) => {
@@ -214,7 +214,7 @@ async fn send(context: &Context, account: &str, result: Result<Receipt, SendErro
         boot: "boot".to_owned(),
         policy: policy.clone(),
     };
-    post::enqueue_next(db, &context.stamp("enqueue")).await.unwrap();
+    post::enqueue(db, &context.stamp("enqueue"), 1).await.unwrap();
     let stamp = context.stamp("deliver");
     let Claim::Sending(claimed) = claim::claim(db, &stamp, account, &terms).await.unwrap() else {
         panic!("nothing was claimed on {account}");
