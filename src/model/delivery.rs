@@ -119,7 +119,7 @@ pub struct Facts {
     pub attempts: i64,
     /// Passing faults in a row: the exponent of the back-off.
     pub failures: i64,
-    /// How often it was sent again after proven absence; at most [`MAX_RESENDS`].
+    /// How often it was sent again after proven absence; at most `transition::MAX_RESENDS`.
     pub resends: i64,
     /// Looks that found nothing since it became unconfirmed.
     pub looks: i64,
