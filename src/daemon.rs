@@ -36,6 +36,7 @@ use crate::store::claim;
 use crate::store::db;
 use crate::store::db::Db;
 use crate::store::delivery;
+use crate::store::leap;
 use crate::store::node;
 use crate::store::node::Seat;
 use crate::store::source;
@@ -126,6 +127,7 @@ pub async fn take_seat(context: &Context) -> db::Result<Seat> {
     audit::record(&context.db, &entry).await?;
     adopt(context).await?;
     source::release_own(&context.db, &context.node, context.now()).await?;
+    recover(&context.db, context.now()).await?;
     pipeline::reconcile::release(context).await?;
     Ok(seat)
 }
@@ -375,7 +377,11 @@ async fn beat(db: Db, clock: Clock, node: String, seat: Seat, stop: Cancellation
             warn!(seconds = jump.num_seconds(), "The clock jumped by {} seconds", jump.num_seconds());
             let mut entry = Stamp::step(now, &node, "daemon").entry(Action::ClockJumped);
             entry.detail = json!({ "seconds": jump.num_seconds() });
-            if let Err(error) = audit::record(&db, &entry).await {
+            let recorded = async {
+                audit::record(&db, &entry).await?;
+                recover(&db, now).await
+            };
+            if let Err(error) = recorded.await {
                 error!(error = %error, "The clock's jump could not be recorded");
             }
         }
@@ -390,6 +396,15 @@ async fn beat(db: Db, clock: Clock, node: String, seat: Seat, stop: Cancellation
         }
     }
     Some(seat)
+}
+
+/// Counts waits anew that were counted on a clock which has been put back since.
+async fn recover(db: &Db, now: DateTime<Utc>) -> db::Result<()> {
+    let waits = leap::recover(db, now).await?;
+    if waits > 0 {
+        warn!(waits, "The clock was put back: {waits} waits are counted from now");
+    }
+    Ok(())
 }
 
 /// Passes on what other nodes say on PostgreSQL; polling goes on all the same.

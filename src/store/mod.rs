@@ -19,6 +19,7 @@ pub mod attempt;
 pub mod listing;
 pub mod account;
 pub mod hold;
+pub mod leap;
 pub mod user;
 pub mod session;
 pub mod audit;

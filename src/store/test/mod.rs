@@ -11,6 +11,7 @@ mod database;
 mod delivery;
 mod gauge;
 mod hold;
+mod leap;
 mod lease;
 mod listing;
 mod node;
