@@ -57,8 +57,9 @@ pub async fn recover(db: &Db, now: DateTime<Utc>) -> Result<u64> {
         .await?;
     changed += tx
         .execute(
-            "UPDATE article SET settle_at = CASE WHEN settle_at > changed_at THEN $1 + (settle_at - changed_at) ELSE $1 END
-              WHERE state = 'settling' AND changed_at > $2 AND settle_at > $1",
+            "UPDATE article SET page_try_at = $1,
+                    settle_at = CASE WHEN settle_at > changed_at THEN $1 + (settle_at - changed_at) ELSE $1 END
+              WHERE state = 'settling' AND changed_at > $2 AND (settle_at > $1 OR page_try_at > $1)",
             args![now, future],
         )
         .await?;

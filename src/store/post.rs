@@ -164,7 +164,8 @@ pub async fn enqueue(db: &Db, stamp: &Stamp, limit: i64) -> Result<Vec<i64>> {
     for row in tx.all(AssertSqlSafe(sql), args![limit]).await? {
         let post = read(&row)?;
         tx.execute("UPDATE post SET enqueued = 1 WHERE id = $1", args![post.id]).await?;
-        let due = post.not_before.max(stamp.at);
+        // One that was due when it was made is due now, even if the clock it was made by was ahead of ours.
+        let due = if post.not_before <= post.made_at { stamp.at } else { post.not_before.max(stamp.at) };
         let good_until = due + clock::span(post.good_for);
         delivery::insert(&mut tx, stamp, post.id, &post.account, post.lane, due, good_until).await?;
         enqueued.push(post.id);

@@ -8,10 +8,12 @@ use chrono::Utc;
 use crate::model::attempt::SendError;
 use crate::model::lane::Lane;
 use crate::store::account;
+use crate::store::article as articles;
 use crate::store::claim;
 use crate::store::db::args;
 use crate::store::delivery;
 use crate::store::leap;
+use crate::store::post as posts;
 use crate::store::source;
 use crate::store::source::Polled;
 use crate::store::test::Bench;
@@ -30,6 +32,8 @@ on_both_engines!(
     a_time_of_day_stays_as_it_was_set,
     a_source_is_polled_at_once,
     a_start_cuts_no_spacing_short,
+    an_article_settles_and_its_page_is_read_as_if_nothing_was,
+    a_post_made_by_a_clock_ahead_is_due_when_it_was_meant_to_be,
     a_clock_that_runs_well_changes_nothing,
 );
 
@@ -83,6 +87,25 @@ async fn a_source_is_polled_at_once(bench: Bench) {
     tx.commit().await.unwrap();
     leap::recover(&bench.db, at(10)).await.unwrap();
     assert_eq!(source::next_moment(&bench.db).await.unwrap(), Some(at(10)));
+}
+
+async fn an_article_settles_and_its_page_is_read_as_if_nothing_was(bench: Bench) {
+    let article = bench.article("a", "ข่าว").await;
+    let ahead = "UPDATE article SET changed_at = $1, settle_at = $2, page = 'wanted', page_try_at = $1";
+    bench.tamper(ahead, args![at(HOUR), at(HOUR + 90)]).await;
+    assert_eq!(articles::claim_page(&bench.db, at(10), at(20)).await.unwrap(), None);
+    leap::recover(&bench.db, at(5)).await.unwrap();
+    assert_eq!(articles::next_moment(&bench.db).await.unwrap(), Some(at(95)));
+    let wanted = articles::claim_page(&bench.db, at(10), at(20)).await.unwrap();
+    assert_eq!(wanted.map(|wanted| wanted.id), Some(article.id));
+}
+
+async fn a_post_made_by_a_clock_ahead_is_due_when_it_was_meant_to_be(bench: Bench) {
+    let post = bench.post(&bench.draft("page", Lane::Normal, HOUR)).await.unwrap();
+    bench.tamper("UPDATE post SET made_at = $1", args![at(HOUR)]).await;
+    posts::enqueue(&bench.db, &stamp(5), 10).await.unwrap();
+    let delivery = delivery::list_of_post(&bench.db, post).await.unwrap().remove(0);
+    assert_eq!(delivery.facts.due_at, at(5));
 }
 
 async fn a_start_cuts_no_spacing_short(bench: Bench) {
