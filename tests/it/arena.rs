@@ -33,6 +33,9 @@ pub const LEASE: Duration = Duration::from_secs(6);
 /// How long doubt waits before its first look.
 pub const CONFIRM_AFTER: Duration = Duration::from_secs(3);
 
+/// What turns a running program's wall clock and leaves its monotonic one alone (Debian's libfaketime).
+const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
+
 /// The newsroom of a test: everything at once and as fast as the sandbox takes it.
 const CONFIG: &str = r#"
 [node]
@@ -132,7 +135,8 @@ impl Arena {
             .replace("{lease}", &LEASE.as_secs().to_string())
             .replace("{confirm_after}", &CONFIRM_AFTER.as_secs().to_string());
         fs::write(&config, text).unwrap();
-        Node { name: name.to_owned(), config, log: self.folder().join(format!("{name}.log")), daemon: None }
+        let log = self.folder().join(format!("{name}.log"));
+        Node { name: name.to_owned(), config, log, clock: None, daemon: None }
     }
 
     /// The same with some lines of the configuration changed.
@@ -184,6 +188,8 @@ pub struct Node {
     pub name: String,
     config: PathBuf,
     log: PathBuf,
+    /// Where the daemon reads how far its wall clock is off, if it is to be turned.
+    clock: Option<PathBuf>,
     daemon: Option<Child>,
 }
 
@@ -204,9 +210,28 @@ impl Node {
             .stdin(Stdio::null())
     }
 
+    /// Puts the daemon's wall clock so many seconds ahead or back, now and at later starts. The first call comes
+    /// before the first start.
+    ///
+    /// # Panics
+    /// When libfaketime isn't installed.
+    pub fn set_clock(&mut self, seconds: i64) {
+        assert!(Path::new(FAKETIME).exists(), "{FAKETIME} is missing: apt-get install libfaketime");
+        let path = self.config.with_extension("clock");
+        // Renamed, so that the daemon never reads half of it.
+        let fresh = path.with_extension("clock.new");
+        fs::write(&fresh, format!("{seconds:+}")).unwrap();
+        fs::rename(&fresh, &path).unwrap();
+        self.clock = Some(path);
+    }
+
     /// Starts the daemon; its log is added to the node's file.
     pub fn start(&mut self) {
-        let command = self.command(&["run"]);
+        let mut command = self.command(&["run"]);
+        if let Some(clock) = &self.clock {
+            command.env("LD_PRELOAD", FAKETIME).env("FAKETIME_TIMESTAMP_FILE", clock);
+            command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("FAKETIME_CACHE_DURATION", "1");
+        }
         self.start_as(command);
     }
 

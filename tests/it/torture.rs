@@ -1,7 +1,7 @@
 //! Torture: the real binary, killed again and again, over platforms that lie, stall and lag.
 //!
 //! Every CI run does a short seed. `SONGKHAO_TORTURE="seeds=3,articles=200,kills=60"` does as many and as long ones
-//! as it says, and `first=7` chooses the first seed. Each seed prints its verdict; at the end of a seed nothing may be
+//! as it says, `first=7` chooses the first seed, `leaps=6` turns clocks. Each seed prints its verdict; at the end of a seed nothing may be
 //! lost, doubled or astray, and the audit log must know every accepted post (reliability.md section 7).
 
 use std::collections::BTreeMap;
@@ -49,10 +49,12 @@ struct Ordeal {
     kills: usize,
     /// How often a node is stopped for longer than its lease; it costs that time.
     freezes: usize,
+    /// How often a node's clock leaps by an hour; it needs libfaketime.
+    leaps: usize,
 }
 
 /// What every CI run does, in about half a minute.
-const SHORT: Ordeal = Ordeal { first: 1, seeds: 1, articles: 12, kills: 6, freezes: 1 };
+const SHORT: Ordeal = Ordeal { first: 1, seeds: 1, articles: 12, kills: 6, freezes: 1, leaps: 0 };
 
 /// What may be parked for a person at the end of a long seed: one in so many (reliability.md section 0).
 const PARKED_ONE_IN: usize = 100;
@@ -73,7 +75,8 @@ impl Ordeal {
                 "seeds" => ordeal.seeds = number.into(),
                 "articles" => ordeal.articles = number as usize,
                 "kills" => (ordeal.kills, ordeal.freezes) = (number as usize, number as usize / 10),
-                _ => return Err(format!("{name:?} is none of first, seeds, articles, kills")),
+                "leaps" => ordeal.leaps = number as usize,
+                _ => return Err(format!("{name:?} is none of first, seeds, articles, kills, leaps")),
             }
         }
         Ok(ordeal)
@@ -110,22 +113,25 @@ async fn torture(seed: u64, ordeal: &Ordeal, engine: Engine) {
             vec![arena.node("a", &url), arena.node("b", &url)]
         }
     };
+    if ordeal.leaps > 0 {
+        nodes.iter_mut().for_each(|node| node.set_clock(0));
+    }
     nodes.iter_mut().for_each(Node::start);
     let links = ill_treat(&arena, &mut nodes, &mut dice, ordeal).await;
     arena.sandbox.clear_faults();
     for node in &mut nodes {
-        node.signal("CONT");
-        if node.ended().is_some() {
-            node.start();
+        if ordeal.leaps > 0 {
+            node.set_clock(0);
         }
     }
     let rows = calm(&nodes[0], links.len()).await;
     let verdict = Verdict::of(&links, &arena.sandbox.published(), &rows, &nodes[0]);
     println!(
-        "torture {engine:?} seed {seed}: {} articles, {} kills, {} freezes, {:.0} s: {verdict}",
+        "torture {engine:?} seed {seed}: {} articles, {} kills, {} freezes, {} leaps, {:.0} s: {verdict}",
         links.len(),
         ordeal.kills,
         ordeal.freezes,
+        ordeal.leaps,
         started.elapsed().as_secs_f64()
     );
     verdict.parked.iter().for_each(|what| println!("parked: {what}"));
@@ -209,12 +215,36 @@ fn storm(arena: &Arena, dice: &mut Dice, seed: u64) {
     }
 }
 
-/// Puts articles out in waves while nodes are killed and stopped. Gives the articles' links.
+/// What is done to a node.
+#[derive(Debug, Clone, Copy)]
+enum Blow {
+    /// Killed with SIGKILL and started again.
+    Kill,
+    /// Stopped for longer than its lease and continued.
+    Freeze,
+    /// Its wall clock is put an hour ahead, an hour back, or right.
+    Leap,
+}
+
+impl Ordeal {
+    /// All blows, in an order that the seed decides.
+    fn blows(&self, dice: &mut Dice) -> Vec<Blow> {
+        let kinds = [(Blow::Kill, self.kills), (Blow::Freeze, self.freezes), (Blow::Leap, self.leaps)];
+        let mut blows: Vec<Blow> =
+            kinds.into_iter().flat_map(|(blow, times)| std::iter::repeat_n(blow, times)).collect();
+        for last in (1..blows.len()).rev() {
+            blows.swap(last, dice.below(last as u64 + 1) as usize);
+        }
+        blows
+    }
+}
+
+/// Puts articles out in waves while nodes are beaten. Gives the articles' links.
 async fn ill_treat(arena: &Arena, nodes: &mut [Node], dice: &mut Dice, ordeal: &Ordeal) -> Vec<String> {
-    let blows = ordeal.kills + ordeal.freezes;
+    let blows = ordeal.blows(dice);
     let mut links = Vec::new();
-    for blow in 0..blows {
-        let due = (blow + 1) * ordeal.articles / blows;
+    for (number, blow) in blows.iter().enumerate() {
+        let due = (number + 1) * ordeal.articles / blows.len();
         while links.len() < due {
             links.push(arena.publish(links.len() + 1));
         }
@@ -224,13 +254,17 @@ async fn ill_treat(arena: &Arena, nodes: &mut [Node], dice: &mut Dice, ordeal: &
         if let Some(code) = node.ended() {
             panic!("node {} ended by itself with {code}:\n{}", node.name, node.log());
         }
-        if blow * ordeal.freezes / blows == (blow + 1) * ordeal.freezes / blows {
-            node.kill();
-            node.start();
-        } else {
-            node.signal("STOP");
-            tokio::time::sleep(arena::LEASE + Duration::from_millis(dice.below(4_000))).await;
-            node.signal("CONT");
+        match blow {
+            Blow::Kill => {
+                node.kill();
+                node.start();
+            }
+            Blow::Freeze => {
+                node.signal("STOP");
+                tokio::time::sleep(arena::LEASE + Duration::from_millis(dice.below(4_000))).await;
+                node.signal("CONT");
+            }
+            Blow::Leap => node.set_clock(dice.pick(&[-3_600, 0, 3_600])),
         }
     }
     links
@@ -365,8 +399,8 @@ fn remote_ids(export: &str) -> BTreeSet<String> {
 
 #[test]
 fn a_wish_is_read_and_a_wrong_one_refused() {
-    let long = Ordeal { first: 7, seeds: 3, articles: 200, kills: 60, freezes: 6 };
-    assert_eq!(Ordeal::parse("seeds=3,articles=200,kills=60,first=7"), Ok(long));
+    let long = Ordeal { first: 7, seeds: 3, articles: 200, kills: 60, freezes: 6, leaps: 2 };
+    assert_eq!(Ordeal::parse("seeds=3,articles=200,kills=60,first=7,leaps=2"), Ok(long));
     assert_eq!(Ordeal::parse(""), Ok(SHORT));
     assert!(Ordeal::parse("article=1").is_err_and(|reason| reason.contains("articles")));
     assert!(Ordeal::parse("articles").is_err());
