@@ -408,8 +408,10 @@ impl Turn<'_> {
 }
 
 /// When doubt is looked into first: `confirm_after` from the later of the attempt's last possible moment and now.
+/// An attempt that seems to start later was opened before the clock was put back.
 fn first_look(delivery: &Facts, policy: &Policy, now: DateTime<Utc>) -> DateTime<Utc> {
-    let last_moment = delivery.attempt_started_at.map_or(now, |start| start + clock::span(policy.timeout));
+    let last_moment =
+        delivery.attempt_started_at.map_or(now, |start| start.min(now) + clock::span(policy.timeout));
     last_moment.max(now) + clock::span(policy.confirm_after)
 }
 
@@ -588,7 +590,7 @@ mod tests {
 
     #[test]
     fn the_first_look_counts_from_the_later_of_the_attempts_last_moment_and_the_doubt() {
-        for (started, first) in [(0, 135), (-10, 125), (-TIMEOUT, 90), (-3600, 90)] {
+        for (started, first) in [(0, 135), (-10, 125), (-TIMEOUT, 90), (-3600, 90), (3600, 135)] {
             let facts = Facts { attempt_started_at: Some(at(started)), ..sending() };
             assert_eq!(stepped(facts, Event::LeaseLost, X).facts.due_at, at(first), "{started}");
         }

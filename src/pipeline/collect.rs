@@ -141,6 +141,8 @@ async fn store(
     let mut tx = context.db.begin().await?;
     tx.lock("collect").await?;
     let read = matches!(verdict, Verdict::Read { .. });
+    // The clock may have been put back while the answer was awaited.
+    let polled_at = polled_at.min(stamp.at);
     let regular = polled_at + clock::span(interval);
     let mut taken = Taken::default();
     let mut lines = Vec::new();
