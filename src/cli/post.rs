@@ -102,9 +102,7 @@ pub async fn post(config: Option<&Path>, command: PostCommand) -> Result<(), Fai
         PostCommand::Reject { post, reason } => decide(&desk, post, false, reason.as_deref()).await,
         PostCommand::Resolve { delivery, how } => {
             let resolution = match how {
-                How { there: Some(url), .. } => {
-                    Resolution::There(Receipt { remote_id: id_in(&url), permalink: Some(url) })
-                }
+                How { there: Some(url), .. } => Resolution::There(Receipt::found_at(&url)),
                 How { absent: true, .. } => Resolution::Absent,
                 _ => Resolution::Drop,
             };
@@ -207,11 +205,4 @@ async fn apply(desk: &Desk, id: i64, event: Event) -> Result<(), Failure> {
         }
         Err(refusal) => Err(anyhow::anyhow!(refusal).into()),
     }
-}
-
-/// The platform's id as it stands at the end of a link; the whole link if there is none.
-fn id_in(url: &str) -> String {
-    let path = url.split(['?', '#']).next().unwrap_or(url);
-    let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-    if last.bytes().any(|byte| byte.is_ascii_digit()) { last.to_owned() } else { url.to_owned() }
 }
