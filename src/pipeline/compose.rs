@@ -23,7 +23,9 @@ use crate::pipeline::template::Wording;
 use crate::platform;
 use crate::store::article;
 use crate::store::article::Article;
+use crate::store::audit::Stamp;
 use crate::store::db::Result;
+use crate::store::db::Tx;
 use crate::store::post;
 use crate::store::post::Draft;
 use crate::store::route;
@@ -33,65 +35,81 @@ use crate::text::normal;
 /// Why a post needs a person although no rule found anything.
 const ALWAYS: &str = "review_always";
 
-/// Composes the posts of the article that was summarized first.
+/// Articles taken at once: one commit for all of them, but SQLite's only write lock is held while they are worded.
+const BATCH: i64 = 8;
+
+/// Composes the posts of the articles that were summarized first.
 ///
 /// # Errors
 /// What the database says.
 pub async fn step(context: &Context) -> Result<Step> {
-    let Some(article) = article::next_summarized(&context.db).await? else { return Ok(Step::Idle) };
-    let (made, found) = match summary::find(&context.db, article.id, article.version).await? {
-        Some(made) => (made, article.review.clone()),
-        // A newer version came between the two steps: its summary is made now.
-        None => summarize::summarize(context, &article).await,
-    };
+    let articles = article::list_summarized(&context.db, BATCH).await?;
+    if articles.is_empty() {
+        return Ok(Step::Idle);
+    }
+    let mut summaries = Vec::new();
+    for article in &articles {
+        summaries.push(match summary::find(&context.db, article.id, article.version).await? {
+            Some(made) => (made, article.review.clone()),
+            // A newer version came between the two steps: its summary is made now.
+            None => summarize::summarize(context, article).await,
+        });
+    }
     let stamp = context.stamp("compose");
     let mut tx = context.db.begin().await?;
-    // Taking the article first makes a second node's attempt come to nothing.
-    if !article::move_on(&mut tx, &article, "summarized", "composed", None).await? {
-        return Ok(Step::Worked);
+    let mut outcomes = Vec::new();
+    for (article, (made, found)) in articles.iter().zip(&summaries) {
+        // Taking the article first makes a second node's attempt come to nothing.
+        if article::move_on(&mut tx, article, "summarized", "composed", None).await? {
+            outcomes.push((article.id, compose(context, &mut tx, &stamp, article, made, found).await?));
+        }
     }
+    tx.commit().await?;
+    metric::articles("composed", outcomes.len());
+    for (id, Outcome { posts, passed_over, .. }) in outcomes {
+        for passed_over in passed_over {
+            warn!(article.id = id, "No post of article {id} for {passed_over}");
+        }
+        info!(article.id = id, posts, "Composed {posts} posts of article {id}");
+    }
+    Ok(Step::Worked)
+}
+
+/// Makes one article's posts, one for each account of the routes that take it; `found` is what a person should look at.
+async fn compose(
+    context: &Context,
+    tx: &mut Tx,
+    stamp: &Stamp,
+    article: &Article,
+    made: &Summary,
+    found: &[String],
+) -> Result<Outcome> {
     let mut outcome = Outcome::default();
     let mut served: HashSet<&str> = HashSet::new();
-    for route in context.config.routes.iter().filter(|route| matches(route, &article)) {
+    for route in context.config.routes.iter().filter(|route| matches(route, article)) {
         for name in &route.accounts {
             if !served.insert(name) {
                 continue;
             }
             let Some((account, _)) = context.account(name) else { continue };
             if route.digest > 0 {
-                route::wait(&mut tx, &route.name, article.id, stamp.at).await?;
+                route::wait(tx, &route.name, article.id, stamp.at).await?;
                 outcome.waiting += 1;
                 continue;
             }
-            if account.platform() == Platform::X && post::has_x_post(&mut tx, &origin(&article), name).await?
-            {
+            if account.platform() == Platform::X && post::has_x_post(tx, &origin(article), name).await? {
                 outcome.passed_over.push(format!("{name}: another X account has this article"));
                 continue;
             }
-            let found = reasons(route.review, &found);
-            match draft(context, route, account, &article, &made, found, stamp.at) {
-                Ok(draft) => {
-                    outcome.posts += usize::from(post::insert(&mut tx, &stamp, &draft).await?.is_some());
-                }
+            let reasons = reasons(route.review, found);
+            match draft(context, route, account, article, made, reasons, stamp.at) {
+                Ok(draft) => outcome.posts += usize::from(post::insert(tx, stamp, &draft).await?.is_some()),
                 Err(reason) => outcome.passed_over.push(format!("{name}: {reason}")),
             }
         }
     }
-    let reason = outcome.reason();
-    article::note_reason(&mut tx, article.id, reason.as_deref()).await?;
-    tx.commit().await?;
-    metric::articles("composed", 1);
-    for passed_over in &outcome.passed_over {
-        warn!(article.id = article.id, "No post of article {} for {passed_over}", article.id);
-    }
-    info!(
-        article.id = article.id,
-        posts = outcome.posts,
-        "Composed {} posts of article {}",
-        outcome.posts,
-        article.id
-    );
-    Ok(Step::Worked)
+    article::note_reason(tx, article.id, outcome.reason().as_deref()).await?;
+    Ok(outcome)
 }
 
 #[derive(Default)]

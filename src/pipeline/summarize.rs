@@ -1,5 +1,6 @@
 //! Summarize: article → summary, once it has settled.
 
+use futures_util::future::join_all;
 use tracing::info;
 use tracing::warn;
 use url::Url;
@@ -26,19 +27,32 @@ pub const WRITER: &str = "extract/1";
 /// The longest headline made from a body when the source gives none, in code points.
 const MADE_HEADLINE: usize = 90;
 
-/// Summarizes the article that has been settled longest.
+/// Articles taken at once: one commit for all of them, and yet the first is not kept waiting for a hundred.
+const BATCH: i64 = 8;
+
+/// Summarizes the articles that have been settled longest.
 ///
 /// # Errors
 /// What the database says.
 pub async fn step(context: &Context) -> Result<Step> {
-    let Some(article) = article::next_settled(&context.db, context.now()).await? else {
+    let settled = article::list_settled(&context.db, context.now(), BATCH).await?;
+    if settled.is_empty() {
         return Ok(Step::Idle);
-    };
-    let (made, review) = summarize(context, &article).await;
+    }
+    // Together, for the guard may wait for a name server.
+    let made = join_all(settled.iter().map(|article| summarize(context, article))).await;
     let stamp = context.stamp("summarize");
-    if summary::insert(&context.db, &stamp, &article, &made, WRITER, &review).await? {
-        metric::articles("summarized", 1);
-        info!(article.id = article.id, "Summarized article {}: {}", article.id, made.headline);
+    let mut tx = context.db.begin().await?;
+    let mut stored = Vec::new();
+    for (article, (made, review)) in settled.iter().zip(&made) {
+        if summary::insert(&mut tx, &stamp, article, made, WRITER, review).await? {
+            stored.push((article.id, &made.headline));
+        }
+    }
+    tx.commit().await?;
+    metric::articles("summarized", stored.len());
+    for (id, headline) in stored {
+        info!(article.id = id, "Summarized article {id}: {headline}");
     }
     Ok(Step::Worked)
 }

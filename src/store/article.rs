@@ -296,25 +296,25 @@ async fn note_page(tx: &mut Tx, known: &Article, page: &str) -> Result<()> {
     Ok(())
 }
 
-/// An article that has settled and waits for its summary.
+/// Articles that have settled and wait for their summaries, the first to settle first.
 ///
 /// # Errors
 /// What the engine says.
-pub async fn next_settled(db: &Db, now: DateTime<Utc>) -> Result<Option<Article>> {
+pub async fn list_settled(db: &Db, now: DateTime<Utc>, limit: i64) -> Result<Vec<Article>> {
     let sql = format!(
         "SELECT {COLUMNS} WHERE a.state = 'settling' AND a.settle_at <= $1 AND a.page <> 'wanted'
-          ORDER BY a.settle_at, a.id LIMIT 1"
+          ORDER BY a.settle_at, a.id LIMIT $2"
     );
-    db.one(AssertSqlSafe(sql), args![now]).await?.as_ref().map(read).transpose()
+    db.all(AssertSqlSafe(sql), args![now, limit]).await?.iter().map(read).collect()
 }
 
-/// An article that has a summary and waits for its posts.
+/// Articles that have a summary and wait for their posts.
 ///
 /// # Errors
 /// What the engine says.
-pub async fn next_summarized(db: &Db) -> Result<Option<Article>> {
-    let sql = format!("SELECT {COLUMNS} WHERE a.state = 'summarized' ORDER BY a.id LIMIT 1");
-    db.one(AssertSqlSafe(sql), args![]).await?.as_ref().map(read).transpose()
+pub async fn list_summarized(db: &Db, limit: i64) -> Result<Vec<Article>> {
+    let sql = format!("SELECT {COLUMNS} WHERE a.state = 'summarized' ORDER BY a.id LIMIT $1");
+    db.all(AssertSqlSafe(sql), args![limit]).await?.iter().map(read).collect()
 }
 
 /// Moves an article on, unless a newer version came or another node moved it first.
@@ -325,6 +325,11 @@ pub(crate) async fn move_on(
     to: &str,
     reason: Option<&str>,
 ) -> Result<bool> {
+    // Never waits for another's lock: several articles move in one transaction, so two could wait for each other.
+    let sql = format!("SELECT id FROM article WHERE id = $1{}", tx.skip_locked());
+    if tx.is_postgres() && tx.one(AssertSqlSafe(sql), args![known.id]).await?.is_none() {
+        return Ok(false);
+    }
     let sql = "UPDATE article SET state = $4, reason = $5 WHERE id = $1 AND version = $2 AND state = $3";
     Ok(tx.execute(sql, args![known.id, known.version, from, to, reason]).await? == 1)
 }

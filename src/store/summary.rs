@@ -14,27 +14,22 @@ use crate::store::db::Tx;
 use crate::store::db::args;
 
 /// Stores the summary of an article's newest version and moves the article on. `false` if it moved meanwhile.
-///
-/// # Errors
-/// What the engine says.
-pub async fn insert(
-    db: &Db,
+pub(crate) async fn insert(
+    tx: &mut Tx,
     stamp: &Stamp,
     known: &Article,
     summary: &Summary,
     writer: &str,
     review: &[String],
 ) -> Result<bool> {
-    let mut tx = db.begin().await?;
-    if !article::move_on(&mut tx, known, "settling", "summarized", None).await? {
+    if !article::move_on(tx, known, "settling", "summarized", None).await? {
         return Ok(false);
     }
     if review != known.review {
         let sql = "UPDATE article SET review = $2 WHERE id = $1";
         tx.execute(sql, args![known.id, json!(review).to_string()]).await?;
     }
-    write(&mut tx, stamp, known, summary, writer).await?;
-    tx.commit().await?;
+    write(tx, stamp, known, summary, writer).await?;
     Ok(true)
 }
 

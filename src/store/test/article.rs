@@ -75,8 +75,8 @@ async fn two_nodes_that_collect_one_article_make_one(bench: Bench) {
 async fn an_article_that_settled_is_next(bench: Bench) {
     let first = bench.article("a", "ข่าวหนึ่ง").await;
     bench.article("b", "ข่าวสอง").await;
-    assert_eq!(article::next_settled(&bench.db, at(59)).await.unwrap(), None);
-    assert_eq!(article::next_settled(&bench.db, at(60)).await.unwrap(), Some(first));
+    assert!(article::list_settled(&bench.db, at(59), 1).await.unwrap().is_empty());
+    assert_eq!(article::list_settled(&bench.db, at(60), 1).await.unwrap(), [first]);
     assert_eq!(article::next_moment(&bench.db).await.unwrap(), Some(at(60)));
     assert_eq!(article::count_moving(&bench.db).await.unwrap(), 2);
 }
@@ -94,8 +94,8 @@ async fn an_edit_is_kept_as_a_version_and_waits_again(bench: Bench) {
     let edited = edit(&bench, &known, "ข่าว (แก้ไข)", 30).await;
     assert_eq!((edited.version, edited.content.title.as_str()), (2, "ข่าว (แก้ไข)"));
     assert_ne!(edited.hash, known.hash);
-    assert_eq!(article::next_settled(&bench.db, at(89)).await.unwrap(), None);
-    assert!(article::next_settled(&bench.db, at(90)).await.unwrap().is_some());
+    assert!(article::list_settled(&bench.db, at(89), 1).await.unwrap().is_empty());
+    assert_eq!(article::list_settled(&bench.db, at(90), 8).await.unwrap().len(), 1);
     let old = bench.db.one("SELECT content FROM version WHERE number = 1", vec![]).await.unwrap().unwrap();
     assert_eq!(old.json::<Content>("content").unwrap(), known.content);
 }
@@ -112,7 +112,10 @@ fn said(known: &Article) -> Summary {
 }
 
 async fn summarize(bench: &Bench, known: &Article) -> bool {
-    summary::insert(&bench.db, &stamp(60), known, &said(known), "extract/1", &[]).await.unwrap()
+    let mut tx = bench.db.begin().await.unwrap();
+    let moved = summary::insert(&mut tx, &stamp(60), known, &said(known), "extract/1", &[]).await.unwrap();
+    tx.commit().await.unwrap();
+    moved
 }
 
 async fn an_edit_after_the_summary_does_not_wait_again(bench: Bench) {
@@ -120,7 +123,7 @@ async fn an_edit_after_the_summary_does_not_wait_again(bench: Bench) {
     assert!(summarize(&bench, &known).await);
     let edited = edit(&bench, &known, "ข่าวใหม่", 70).await;
     assert_eq!((edited.state.as_str(), edited.version), ("summarized", 2));
-    assert_eq!(article::next_summarized(&bench.db).await.unwrap(), Some(edited));
+    assert_eq!(article::list_summarized(&bench.db, 8).await.unwrap(), [edited]);
 }
 
 async fn a_backlog_article_is_only_seen(bench: Bench) {
@@ -131,7 +134,7 @@ async fn a_backlog_article_is_only_seen(bench: Bench) {
     let found = article::find(&bench.db, id).await.unwrap().unwrap();
     assert_eq!((found.state.as_str(), found.reason.as_deref()), ("seen", Some("backlog")));
     assert_eq!(found.sources, Vec::<String>::new());
-    assert_eq!(article::next_settled(&bench.db, at(9999)).await.unwrap(), None);
+    assert!(article::list_settled(&bench.db, at(9999), 1).await.unwrap().is_empty());
     assert_eq!(bench.actions().await["article.seen"], 1);
 }
 
@@ -142,7 +145,7 @@ async fn a_further_source_brings_an_article_back_to_compose(bench: Bench) {
     assert!(article::move_on(&mut tx, &known, "summarized", "composed", None).await.unwrap());
     article::add_source(&mut tx, &known, "other", at(80)).await.unwrap();
     tx.commit().await.unwrap();
-    let again = article::next_summarized(&bench.db).await.unwrap().unwrap();
+    let again = article::list_summarized(&bench.db, 1).await.unwrap().remove(0);
     assert_eq!((again.id, again.sources), (known.id, vec!["inn".to_owned(), "other".to_owned()]));
 }
 

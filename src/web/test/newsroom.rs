@@ -133,7 +133,9 @@ pub(super) async fn article(context: &Context, title: &str, link: &str, sentence
         link: Some(link.to_owned()),
     };
     let stamp = context.stamp("summarize");
-    assert!(summary::insert(&context.db, &stamp, &known, &summary, "extract", &[]).await.unwrap());
+    let mut tx = context.db.begin().await.unwrap();
+    assert!(summary::insert(&mut tx, &stamp, &known, &summary, "extract", &[]).await.unwrap());
+    tx.commit().await.unwrap();
     id
 }
 
