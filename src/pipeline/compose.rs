@@ -35,7 +35,7 @@ use crate::text::normal;
 /// Why a post needs a person although no rule found anything.
 const ALWAYS: &str = "review_always";
 
-/// Articles taken at once: one commit for all of them, but SQLite's only write lock is held while they are worded.
+/// Articles taken at once: one commit for all of them, and yet the first is not kept waiting for a hundred.
 const BATCH: i64 = 8;
 
 /// Composes the posts of the articles that were summarized first.
@@ -56,12 +56,17 @@ pub async fn step(context: &Context) -> Result<Step> {
         });
     }
     let stamp = context.stamp("compose");
+    let plans: Vec<Vec<Plan<'_>>> = articles
+        .iter()
+        .zip(&summaries)
+        .map(|(article, (made, found))| plan(context, article, made, found, stamp.at))
+        .collect();
     let mut tx = context.db.begin().await?;
     let mut outcomes = Vec::new();
-    for (article, (made, found)) in articles.iter().zip(&summaries) {
+    for (article, plans) in articles.iter().zip(plans) {
         // Taking the article first makes a second node's attempt come to nothing.
-        if article::move_on(&mut tx, article, "summarized", "composed", None).await? {
-            outcomes.push((article.id, compose(context, &mut tx, &stamp, article, made, found).await?));
+        if article::move_on(&mut tx, article, "summarized", "composed").await? {
+            outcomes.push((article.id, carry_out(&mut tx, &stamp, article, plans).await?));
         }
     }
     tx.commit().await?;
@@ -75,16 +80,26 @@ pub async fn step(context: &Context) -> Result<Step> {
     Ok(Step::Worked)
 }
 
-/// Makes one article's posts, one for each account of the routes that take it; `found` is what a person should look at.
-async fn compose(
-    context: &Context,
-    tx: &mut Tx,
-    stamp: &Stamp,
+/// What an article comes to on one account.
+enum Plan<'a> {
+    /// It waits for the digest of this route.
+    Digest { route: &'a str },
+    /// It becomes a post of its own.
+    Post(Box<Draft>),
+    /// It can't be worded for the account.
+    Unfit { account: &'a str, reason: String },
+}
+
+/// Plans one article's posts, one for each account of the routes that take it; `found` is what a person should look
+/// at. All wording is done here, before the transaction: SQLite has only one write lock.
+fn plan<'a>(
+    context: &'a Context,
     article: &Article,
     made: &Summary,
     found: &[String],
-) -> Result<Outcome> {
-    let mut outcome = Outcome::default();
+    now: DateTime<Utc>,
+) -> Vec<Plan<'a>> {
+    let mut plans = Vec::new();
     let mut served: HashSet<&str> = HashSet::new();
     for route in context.config.routes.iter().filter(|route| matches(route, article)) {
         for name in &route.accounts {
@@ -93,22 +108,42 @@ async fn compose(
             }
             let Some((account, _)) = context.account(name) else { continue };
             if route.digest > 0 {
-                route::wait(tx, &route.name, article.id, stamp.at).await?;
+                plans.push(Plan::Digest { route: &route.name });
+                continue;
+            }
+            plans.push(
+                match draft(context, route, account, article, made, reasons(route.review, found), now) {
+                    Ok(draft) => Plan::Post(Box::new(draft)),
+                    Err(reason) => Plan::Unfit { account: name, reason },
+                },
+            );
+        }
+    }
+    plans
+}
+
+async fn carry_out(tx: &mut Tx, stamp: &Stamp, article: &Article, plans: Vec<Plan<'_>>) -> Result<Outcome> {
+    let mut outcome = Outcome::default();
+    for plan in plans {
+        match plan {
+            Plan::Digest { route } => {
+                route::wait(tx, route, article.id, stamp.at).await?;
                 outcome.waiting += 1;
-                continue;
             }
-            if account.platform() == Platform::X && post::has_x_post(tx, &origin(article), name).await? {
-                outcome.passed_over.push(format!("{name}: another X account has this article"));
-                continue;
-            }
-            let reasons = reasons(route.review, found);
-            match draft(context, route, account, article, made, reasons, stamp.at) {
-                Ok(draft) => outcome.posts += usize::from(post::insert(tx, stamp, &draft).await?.is_some()),
-                Err(reason) => outcome.passed_over.push(format!("{name}: {reason}")),
+            Plan::Unfit { account, reason } => outcome.passed_over.push(format!("{account}: {reason}")),
+            Plan::Post(draft) => {
+                let name = &draft.account;
+                if draft.platform == Platform::X && post::has_x_post(tx, &draft.origin, name).await? {
+                    outcome.passed_over.push(format!("{name}: another X account has this article"));
+                    continue;
+                }
+                outcome.posts += usize::from(post::insert(tx, stamp, &draft).await?.is_some());
             }
         }
     }
-    article::note_reason(tx, article.id, outcome.reason().as_deref()).await?;
+    if let Some(reason) = outcome.reason() {
+        article::note_reason(tx, article.id, &reason).await?;
+    }
     Ok(outcome)
 }
 

@@ -1,11 +1,14 @@
 //! Deliver: delivery → platform, and its answer back into the row.
 //!
-//! Claim, commit the intent, only then send, then record. What could not be recorded is tried again until
+//! Claim, commit the intent, only then send, then record. What could not be recorded is offered again until
 //! it is; if the process dies meanwhile the row is `sending` and becomes doubt, never a second send.
+//! Claims and records of many accounts share a commit; sends run side by side, one an account.
 
-use std::time::Duration;
 use std::time::Instant;
 
+use chrono::DateTime;
+use chrono::Utc;
+use tracing::error;
 use tracing::info;
 use tracing::warn;
 use uuid::Uuid;
@@ -22,68 +25,128 @@ use crate::model::readback;
 use crate::model::readback::Sought;
 use crate::model::transition::Event;
 use crate::pipeline::Context;
-use crate::pipeline::Step;
 use crate::pipeline::compose;
 use crate::platform::Publisher;
 use crate::store::account;
 use crate::store::claim;
 use crate::store::claim::Claim;
 use crate::store::claim::Terms;
+use crate::store::claim::Wish;
 use crate::store::db::Result;
 use crate::store::delivery;
 use crate::store::delivery::Happening;
+use crate::store::finish::Outcome;
+use crate::store::turn;
 
 /// How far back a post that an editor made by hand is looked for.
 const ALREADY_THERE_SINCE: chrono::TimeDelta = chrono::TimeDelta::hours(24);
 
-/// The pause before a result that the database did not take is offered again.
-const RECORD_AGAIN: Duration = Duration::from_millis(500);
+/// A delivery whose intent is committed: it may be sent.
+#[derive(Debug)]
+pub struct Claimed {
+    delivery: Delivery,
+    /// When the claim began, on the monotonic clock.
+    at: Instant,
+}
 
-/// Sends what goes out next on an account, if anything may go now.
+impl Claimed {
+    /// The account it goes out on; nothing else may go out there before its outcome is recorded.
+    pub fn account(&self) -> &str {
+        &self.delivery.account
+    }
+}
+
+/// What is to be done after a turn.
+#[derive(Debug, Default)]
+pub struct Claims {
+    /// What is to be sent now, one an account at most.
+    pub sends: Vec<Claimed>,
+    /// Accounts whose next delivery moved on without a send; the one behind it may be due too.
+    pub again: Vec<String>,
+}
+
+/// Records what came of sends, and claims what goes out next on each of `free`, where anything may go now; in one
+/// commit. Until an outcome is recorded its account sends nothing else, so `free` may name those of `outcomes`.
 ///
 /// # Errors
-/// What the database says; nothing was sent then.
-pub async fn step(context: &Context, name: &str) -> Result<Step> {
-    let Some((account, publisher)) = context.account(name) else { return Ok(Step::Idle) };
+/// What the database says. Nothing may be sent then, and all outcomes are to be offered again.
+pub async fn turn(context: &Context, outcomes: &[Outcome], free: &[String]) -> Result<Claims> {
     let stamp = context.stamp("deliver");
-    let claimed_at = clock::monotonic();
+    let at = clock::monotonic();
+    let wishes: Vec<Wish> = free.iter().filter_map(|name| wish(context, name, stamp.at)).collect();
+    let turn = turn::turn(&context.db, &stamp, outcomes, &wishes).await?;
+    for (outcome, next) in outcomes.iter().zip(turn.finished) {
+        if let Some(state) = next.map(|next| next.facts.state).filter(|state| *state != State::Scheduled) {
+            count(context, &outcome.claimed.account, state);
+        }
+    }
+    let mut claims = Claims::default();
+    for (wish, claim) in wishes.into_iter().zip(turn.claims) {
+        let name = wish.account;
+        match claim {
+            Claim::Nothing => continue,
+            Claim::Sending(delivery) => {
+                claims.sends.push(Claimed { delivery: *delivery, at });
+                continue;
+            }
+            Claim::Moved(state) => {
+                count(context, &name, state);
+                info!(account.name = name, "The next delivery on {name} became {state} without a send");
+            }
+            Claim::Stale { post } => reword(context, post).await,
+        }
+        claims.again.push(name);
+    }
+    Ok(claims)
+}
+
+/// A fault in one post keeps no other from going out; it is met again at the next look.
+async fn reword(context: &Context, post: i64) {
+    if let Err(error) = compose::reword(context, post).await {
+        metric::step_error("reword");
+        error!(post.id = post, error = %error, "Post {post} could not be worded anew after its article changed");
+    }
+}
+
+fn count(context: &Context, account: &str, state: State) {
+    if let Some((account, _)) = context.account(account) {
+        metric::delivery(&account.name, account.platform(), state.name());
+    }
+}
+
+fn wish(context: &Context, name: &str, now: DateTime<Utc>) -> Option<Wish> {
+    let (account, _) = context.account(name)?;
     let terms = Terms {
         shadow: account.mode == Mode::Shadow,
-        quiet: account.quiet_hours.end_of_quiet(stamp.at, context.config.timezone).is_some(),
+        quiet: account.quiet_hours.end_of_quiet(now, context.config.timezone).is_some(),
         min_gap: account.min_gap,
         lease: context.config.delivery.lease,
         boot: context.boot.clone(),
         policy: context.policy(name),
     };
-    match claim::claim(&context.db, &stamp, name, &terms).await? {
-        Claim::Nothing => Ok(Step::Idle),
-        Claim::Moved(state) => {
-            metric::delivery(name, account.platform(), state.name());
-            info!(account.name = name, "The next delivery on {name} became {state} without a send");
-            Ok(Step::Worked)
-        }
-        Claim::Stale { post } => {
-            compose::reword(context, post).await?;
-            Ok(Step::Worked)
-        }
-        Claim::Sending(claimed) => {
-            send(context, account, publisher, &claimed, claimed_at).await;
-            Ok(Step::Worked)
-        }
-    }
+    Some(Wish { account: name.to_owned(), terms })
 }
 
-/// Sends a claimed delivery and records what came of it.
-async fn send(
+/// Sends a claimed delivery, once, and says what came of it; the next [`turn()`] must be told.
+pub async fn send(context: &Context, claimed: Claimed) -> Outcome {
+    let Claimed { delivery, at } = claimed;
+    let happening = match context.account(&delivery.account) {
+        Some((account, publisher)) => exchange(context, account, publisher, &delivery, at).await,
+        None => Event::NotSent { reason: "the account isn't configured any more".to_owned() }.into(),
+    };
+    let policy = context.policy(&delivery.account);
+    Outcome { claimed: delivery, happening, policy }
+}
+
+async fn exchange(
     context: &Context,
     account: &Account,
     publisher: &Publisher,
     claimed: &Delivery,
     claimed_at: Instant,
-) {
+) -> Happening {
     if let Some(link) = already_there(context, account, publisher, claimed).await {
-        record(context, account, claimed, Event::AlreadyThere { link }.into()).await;
-        return;
+        return Event::AlreadyThere { link }.into();
     }
     // A machine that slept between claim and send must not send under a lease that others may have taken over.
     // The monotonic clock stands still while a machine is suspended, so the wall clock is asked too.
@@ -93,8 +156,7 @@ async fn send(
     let elapsed = (context.now() - started).to_std().unwrap_or_default().max(claimed_at.elapsed());
     if !held || elapsed + timeout > lease {
         let reason = "the lease was too far gone to send safely".to_owned();
-        record(context, account, claimed, Event::NotSent { reason }.into()).await;
-        return;
+        return Event::NotSent { reason }.into();
     }
     let key = claimed.retry_key.as_deref().and_then(|key| Uuid::parse_str(key).ok());
     let asked = clock::monotonic();
@@ -104,30 +166,7 @@ async fn send(
     log_answer(claimed, &answer);
     let event = Event::Answered(answer.result.clone());
     let evidence = serde_json::Value::Null;
-    let happening = Happening { event, evidence, answer: Some(answer), chance: rand::random() };
-    record(context, account, claimed, happening).await;
-    remember_user(context, account, publisher).await;
-}
-
-/// Records a result, however long the database takes to accept it: until then the account sends nothing else.
-async fn record(context: &Context, account: &Account, claimed: &Delivery, happening: Happening) {
-    let policy = context.policy(&claimed.account);
-    loop {
-        let stamp = context.stamp("deliver");
-        match delivery::finish(&context.db, &stamp, claimed, happening.clone(), &policy).await {
-            Ok(next) => {
-                let state = next.map(|next| next.facts.state);
-                if let Some(state) = state.filter(|state| *state != State::Scheduled) {
-                    metric::delivery(&account.name, account.platform(), state.name());
-                }
-                return;
-            }
-            Err(error) => {
-                warn!(delivery.id = claimed.id, error = %error, "The result of a send could not be recorded yet");
-                tokio::time::sleep(RECORD_AGAIN).await;
-            }
-        }
-    }
+    Happening { event, evidence, answer: Some(answer), chance: rand::random() }
 }
 
 /// Where a recent post with the same link stands that is not ours: an editor was faster by hand.
@@ -145,7 +184,9 @@ async fn already_there(
     let now = context.now();
     let since = now - ALREADY_THERE_SINCE;
     let ours = delivery::list_remote_ids(&context.db, &account.name, claimed.id, since).await.ok()?;
-    let recent = match publisher.recent(since, now).await {
+    let recent = publisher.recent(since, now).await;
+    remember_user(context, account, publisher).await;
+    let recent = match recent {
         Ok(recent) => recent,
         Err(error) => {
             info!(delivery.id = claimed.id, error = %error, "The account could not be looked at before publishing");
@@ -164,7 +205,7 @@ async fn already_there(
 }
 
 /// Keeps X's own id of the account once it had to be asked for.
-async fn remember_user(context: &Context, account: &Account, publisher: &Publisher) {
+pub(super) async fn remember_user(context: &Context, account: &Account, publisher: &Publisher) {
     let Some(id) = publisher.user_id() else { return };
     if let Err(error) = account::note_remote_user(&context.db, &account.name, id).await {
         warn!(account.name = account.name, error = %error, "The account's own id could not be kept");

@@ -23,6 +23,7 @@ use crate::model::transition::Event;
 use crate::model::transition::Look;
 use crate::pipeline::Context;
 use crate::pipeline::Step;
+use crate::pipeline::deliver;
 use crate::store::account as accounts;
 use crate::store::claim;
 use crate::store::db::Result;
@@ -96,7 +97,9 @@ async fn look(context: &Context, doubtful: &Delivery) -> Result<(Look, serde_jso
     let newest =
         delivery::newest_delivered(&context.db, &doubtful.account, doubtful.id, had_its_time).await?;
     let since = newest.as_ref().map_or(started, |newest| newest.started_at.min(started));
-    let recent = match publisher.recent(since, now).await {
+    let recent = publisher.recent(since, now).await;
+    deliver::remember_user(context, account, publisher).await;
+    let recent = match recent {
         Ok(recent) => recent,
         Err(error) => {
             let evidence = json!({ "look": doubtful.facts.looks + 1, "error": error.to_string() });

@@ -60,7 +60,7 @@ pub async fn step(context: &Context) -> Result<Step> {
 /// The summary of an article as it stands, and what a person should look at.
 pub async fn summarize(context: &Context, article: &Article) -> (Summary, Vec<String>) {
     let guard = context.fetcher.guard();
-    let content = &own_words(context, article).await;
+    let content = own_words(context, article).await;
     let mut review = article.review.clone();
     if let Some(refusal) = refused(guard, content.link.as_deref()).await {
         review.push(format!("link_refused: {refusal}"));
@@ -69,7 +69,14 @@ pub async fn summarize(context: &Context, article: &Article) -> (Summary, Vec<St
         (Some(picture), None) => Some(picture.clone()),
         _ => None,
     };
-    (write(content, picture, context.config.style.hashtags as usize), review)
+    (write_aside(content, picture, context.config.style.hashtags as usize).await, review)
+}
+
+/// [`write()`] on a thread for work: some milliseconds of an asynchronous one are a send that waits.
+async fn write_aside(content: Content, picture: Option<String>, hashtags: usize) -> Summary {
+    let written = tokio::task::spawn_blocking(move || write(&content, picture, hashtags)).await;
+    // It can't be cancelled, so what is left of a failure is its panic; that one belongs to the step.
+    written.unwrap_or_else(|failure| std::panic::resume_unwind(failure.into_panic()))
 }
 
 /// What an article says without the lines that its site puts under every article.

@@ -2,11 +2,13 @@
 //!
 //! A pause belongs to the account, never to its posts: they wait, they don't burn.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::DateTime;
 use chrono::Utc;
 use serde_json::json;
+use sqlx::AssertSqlSafe;
 
 use crate::clock;
 use crate::model::account::Platform;
@@ -19,7 +21,9 @@ use crate::store::db::Db;
 use crate::store::db::Result;
 use crate::store::db::Row;
 use crate::store::db::Tx;
+use crate::store::db::Value;
 use crate::store::db::args;
+use crate::store::db::numbers;
 
 /// The first pause of an open circuit, and the first wait before a paused account is probed;
 /// doubled each time until the platform takes a post, at most `retry_cap` (reliability.md section 2).
@@ -108,33 +112,23 @@ pub async fn list_due_probe(db: &Db, now: DateTime<Utc>) -> Result<Vec<String>> 
     db.all(sql, args![now]).await?.iter().map(|row| row.text("name")).collect()
 }
 
-/// Locks the account's row for a claim. `None` when it may not send now: paused, already sending, or
-/// another node is claiming on it. Otherwise until when the lanes below breaking must wait.
+/// Locks the rows of those accounts for a claim that may send now, and says of each until when the lanes below
+/// breaking must wait. Missing are the paused ones, and those on which another node is claiming.
 pub(crate) async fn lock_sendable(
     tx: &mut Tx,
-    name: &str,
+    names: &[&str],
     now: DateTime<Utc>,
-) -> Result<Option<DateTime<Utc>>> {
-    let sql = "SELECT next_send_at, pause, pause_until FROM account WHERE name = $1";
-    let row = if tx.is_postgres() {
-        tx.one(sqlx::AssertSqlSafe(format!("{sql} FOR UPDATE SKIP LOCKED")), args![name]).await?
-    } else {
-        tx.one(sql, args![name]).await?
-    };
-    let Some(row) = row else { return Ok(None) };
-    let open = match row.maybe_text("pause")?.as_deref() {
-        None => true,
-        Some("throttle" | "circuit") => row.time("pause_until")? <= now,
-        Some(_) => false,
-    };
-    if !open {
-        return Ok(None);
-    }
-    let sql = "SELECT 1 AS one FROM delivery WHERE account = $1 AND state = 'sending'";
-    if tx.one(sql, args![name]).await?.is_some() {
-        return Ok(None);
-    }
-    Ok(Some(row.time("next_send_at")?))
+) -> Result<HashMap<String, DateTime<Utc>>> {
+    let sql = format!(
+        "SELECT name, next_send_at FROM account
+          WHERE (pause IS NULL OR (pause IN ('throttle', 'circuit') AND pause_until <= $1)) AND name IN ({}){}",
+        numbers(2, names.len()),
+        tx.skip_locked()
+    );
+    let mut values = args![now];
+    values.extend(names.iter().copied().map(Value::from));
+    let rows = tx.all(AssertSqlSafe(sql), values).await?;
+    rows.iter().map(|row| Ok((row.text("name")?, row.time("next_send_at")?))).collect()
 }
 
 /// Sets the moment before which only breaking news goes out.

@@ -318,24 +318,18 @@ pub async fn list_summarized(db: &Db, limit: i64) -> Result<Vec<Article>> {
 }
 
 /// Moves an article on, unless a newer version came or another node moved it first.
-pub(crate) async fn move_on(
-    tx: &mut Tx,
-    known: &Article,
-    from: &str,
-    to: &str,
-    reason: Option<&str>,
-) -> Result<bool> {
+pub(crate) async fn move_on(tx: &mut Tx, known: &Article, from: &str, to: &str) -> Result<bool> {
     // Never waits for another's lock: several articles move in one transaction, so two could wait for each other.
     let sql = format!("SELECT id FROM article WHERE id = $1{}", tx.skip_locked());
     if tx.is_postgres() && tx.one(AssertSqlSafe(sql), args![known.id]).await?.is_none() {
         return Ok(false);
     }
-    let sql = "UPDATE article SET state = $4, reason = $5 WHERE id = $1 AND version = $2 AND state = $3";
-    Ok(tx.execute(sql, args![known.id, known.version, from, to, reason]).await? == 1)
+    let sql = "UPDATE article SET state = $4, reason = NULL WHERE id = $1 AND version = $2 AND state = $3";
+    Ok(tx.execute(sql, args![known.id, known.version, from, to]).await? == 1)
 }
 
 /// Notes what became of an article's posts.
-pub(crate) async fn note_reason(tx: &mut Tx, id: i64, reason: Option<&str>) -> Result<()> {
+pub(crate) async fn note_reason(tx: &mut Tx, id: i64, reason: &str) -> Result<()> {
     tx.execute("UPDATE article SET reason = $2 WHERE id = $1", args![id, reason]).await?;
     Ok(())
 }

@@ -20,7 +20,9 @@ use crate::store::db::Error;
 use crate::store::db::Result;
 use crate::store::db::Row;
 use crate::store::db::Tx;
+use crate::store::db::Value;
 use crate::store::db::args;
+use crate::store::db::placeholders;
 
 /// When, where and by whom a change is made; every function that changes something takes one.
 #[derive(Debug, Clone)]
@@ -62,11 +64,17 @@ impl Stamp {
 /// # Errors
 /// What the engine says.
 pub async fn append(tx: &mut Tx, entry: &Entry) -> Result<()> {
+    append_all(tx, std::slice::from_ref(entry)).await
+}
+
+/// Appends entries in their order; they last if the transaction does.
+///
+/// # Errors
+/// What the engine says.
+pub async fn append_all(tx: &mut Tx, entries: &[Entry]) -> Result<()> {
     let number = |id: &Option<String>| id.as_deref().and_then(|id| id.parse::<i64>().ok());
-    let row = tx
-        .one(
-            "INSERT INTO audit (at, action, article, post, delivery, account, entry)
-             VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id",
+    for entries in entries.chunks(ROWS) {
+        let values = entries.iter().flat_map(|entry| {
             args![
                 entry.at,
                 entry.action.name(),
@@ -75,11 +83,17 @@ pub async fn append(tx: &mut Tx, entry: &Entry) -> Result<()> {
                 number(&entry.delivery),
                 &entry.account,
                 entry.canonical()
-            ],
-        )
-        .await?;
-    let id = row.map_or(Ok(0), |row| row.int("id"))?;
-    tx.execute("INSERT INTO unsealed (audit) VALUES ($1)", args![id]).await?;
+            ]
+        });
+        let sql = format!(
+            "INSERT INTO audit (at, action, article, post, delivery, account, entry) VALUES {} RETURNING id",
+            placeholders(1, entries.len(), 7)
+        );
+        let rows = tx.all(AssertSqlSafe(sql), values.collect()).await?;
+        let ids = rows.iter().map(|row| Ok(Value::from(row.int("id")?))).collect::<Result<Vec<_>>>()?;
+        let sql = format!("INSERT INTO unsealed (audit) VALUES {}", placeholders(1, ids.len(), 1));
+        tx.execute(AssertSqlSafe(sql), ids).await?;
+    }
     Ok(())
 }
 
@@ -129,10 +143,7 @@ pub async fn seal(db: &Db, signer: &Signer, now: DateTime<Utc>) -> Result<u64> {
         places.push(args![signed(sealed.seq), id, merkle::hex(&sealed.link)]);
     }
     for rows in places.chunks(ROWS) {
-        let holders: Vec<String> = (0..rows.len())
-            .map(|row| format!("(${}, ${}, ${})", 3 * row + 1, 3 * row + 2, 3 * row + 3))
-            .collect();
-        let sql = format!("INSERT INTO seal (seq, audit, link) VALUES {}", holders.join(", "));
+        let sql = format!("INSERT INTO seal (seq, audit, link) VALUES {}", placeholders(1, rows.len(), 3));
         tx.execute(AssertSqlSafe(sql), rows.concat()).await?;
     }
     let sql = "DELETE FROM unsealed WHERE audit IN (SELECT audit FROM seal WHERE seq >= $1)";

@@ -1,6 +1,6 @@
 //! Claim: takes what is due, under a lease with a fence.
 //!
-//! Nothing may be sent before [`claim`] has committed the intent; a lease that ran out becomes doubt.
+//! Nothing may be sent before the transaction of a [`claim()`] is committed; a lease that ran out becomes doubt.
 
 use crate::clock;
 use crate::model::delivery::Delivery;
@@ -14,15 +14,23 @@ use crate::store::account;
 use crate::store::audit::Stamp;
 use crate::store::db::Db;
 use crate::store::db::Result;
+use crate::store::db::Row;
 use crate::store::db::Tx;
 use crate::store::db::args;
+use crate::store::db::placeholders;
+use crate::store::delivery::COLUMNS;
+use crate::store::delivery::TABLES;
 use crate::store::delivery::find_for_update;
-use crate::store::delivery::write;
+use crate::store::delivery::read;
 use crate::store::hold;
+use crate::store::moves;
+use crate::store::moves::Lease;
+use crate::store::moves::Move;
 use chrono::DateTime;
 use chrono::Utc;
 use serde_json::json;
 use sqlx::AssertSqlSafe;
+use std::collections::HashMap;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -59,86 +67,135 @@ pub enum Claim {
     Sending(Box<Delivery>),
 }
 
-/// Takes the delivery of `account` that goes out next, if it may go now, and commits the intent to send it.
-///
-/// In one transaction: the account's row is locked, holds are read, the lease with its fence and the
-/// attempt with its payload hash and retry key are written. Only after this returned may a byte be sent.
-///
-/// # Errors
-/// What the engine says; nothing may be sent then.
-pub async fn claim(db: &Db, stamp: &Stamp, account: &str, terms: &Terms) -> Result<Claim> {
-    let mut tx = db.begin().await?;
-    let claim = claim_in(&mut tx, stamp, account, terms).await?;
-    match claim {
-        Claim::Moved(_) | Claim::Sending(_) => tx.commit().await?,
-        // Not by dropping it: until the pool came to roll it back, other claims would find the account locked.
-        Claim::Nothing | Claim::Stale { .. } => tx.roll_back().await?,
-    }
-    Ok(claim)
+/// An account that would send, and what its claim needs to know.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    /// Its name.
+    pub account: String,
+    /// Its terms.
+    pub terms: Terms,
 }
 
-async fn claim_in(tx: &mut Tx, stamp: &Stamp, account: &str, terms: &Terms) -> Result<Claim> {
-    let Some(spaced_until) = account::lock_sendable(tx, account, stamp.at).await? else {
-        return Ok(Claim::Nothing);
-    };
-    let last_lane = if terms.quiet || spaced_until > stamp.at { Lane::Breaking } else { Lane::Promotion };
-    let Some((delivery, stale)) = next_due(tx, account, last_lane, stamp.at).await? else {
-        return Ok(Claim::Nothing);
-    };
-    let held = hold::applies(tx, account, delivery.lane).await?;
+/// Takes, for each of the accounts that may send now, the delivery that goes out next. What each wish came to, in
+/// their order. An account stands in `wishes` at most once.
+///
+/// The accounts' rows are locked, holds are read, the leases with their fences and the attempts with their payload
+/// hashes and retry keys are written. Only after the transaction is committed may a byte be sent.
+pub(crate) async fn claim(tx: &mut Tx, stamp: &Stamp, wishes: &[Wish]) -> Result<Vec<Claim>> {
+    let names: Vec<&str> = wishes.iter().map(|wish| wish.account.as_str()).collect();
+    let spaced = account::lock_sendable(tx, &names, stamp.at).await?;
+    let open: Vec<(&str, Lane)> = wishes
+        .iter()
+        .filter_map(|wish| {
+            let spaced_until = *spaced.get(&wish.account)?;
+            let urgent_only = wish.terms.quiet || spaced_until > stamp.at;
+            Some((wish.account.as_str(), if urgent_only { Lane::Breaking } else { Lane::Promotion }))
+        })
+        .collect();
+    if open.is_empty() {
+        return Ok(wishes.iter().map(|_| Claim::Nothing).collect());
+    }
+    let mut due = next_due(tx, &open, stamp.at).await?;
+    let holds = if due.is_empty() { Vec::new() } else { hold::list_in(tx).await? };
+    let decided: Vec<Decision> = wishes
+        .iter()
+        .map(|wish| {
+            let Some((delivery, stale)) = due.remove(&wish.account) else { return Decision::Nothing };
+            let held = holds.iter().any(|hold| hold.stops(&wish.account, delivery.lane));
+            decide(delivery, stale, held, stamp.at, &wish.terms)
+        })
+        .collect();
+    write(tx, stamp, wishes, &decided).await?;
+    Ok(decided.into_iter().map(Decision::into_claim).collect())
+}
+
+/// What a wish comes to, before it is written.
+enum Decision {
+    Nothing,
+    Stale(i64),
+    Move(Box<Delivery>, Box<Transition>),
+}
+
+impl Decision {
+    fn into_claim(self) -> Claim {
+        match self {
+            Decision::Nothing => Claim::Nothing,
+            Decision::Stale(post) => Claim::Stale { post },
+            Decision::Move(mut delivery, next) if next.facts.state == State::Sending => {
+                delivery.facts = next.facts;
+                Claim::Sending(delivery)
+            }
+            Decision::Move(_, next) => Claim::Moved(next.facts.state),
+        }
+    }
+}
+
+fn decide(mut delivery: Delivery, stale: bool, held: bool, now: DateTime<Utc>, terms: &Terms) -> Decision {
     if stale && !held && delivery.facts.attempts == 0 {
-        return Ok(Claim::Stale { post: delivery.post });
+        return Decision::Stale(delivery.post);
     }
     let event = Event::Due { held, shadow: terms.shadow };
-    let Ok(next) = transition::step(&delivery.facts, event, stamp.at, 0.0, &terms.policy) else {
-        return Ok(Claim::Nothing);
+    let Ok(next) = transition::step(&delivery.facts, event, now, 0.0, &terms.policy) else {
+        return Decision::Nothing;
     };
-    if next.facts.state != State::Sending {
-        write(tx, stamp, &delivery, &next, json!({})).await?;
-        return Ok(Claim::Moved(next.facts.state));
+    if next.facts.state == State::Sending {
+        let key_is_new = next.facts.key_used_at != delivery.facts.key_used_at;
+        if key_is_new || delivery.retry_key.is_none() {
+            delivery.retry_key = Some(Uuid::new_v4().to_string());
+        }
+        delivery.fence += 1;
     }
-    let claimed = open_attempt(tx, stamp, delivery, &next, terms).await?;
-    Ok(Claim::Sending(Box::new(claimed)))
+    Decision::Move(Box::new(delivery), Box::new(next))
 }
 
-/// Writes lease, fence, attempt and spacing for a delivery that is about to be sent.
-async fn open_attempt(
-    tx: &mut Tx,
-    stamp: &Stamp,
-    mut delivery: Delivery,
-    next: &Transition,
-    terms: &Terms,
-) -> Result<Delivery> {
-    let key_is_new = next.facts.key_used_at != delivery.facts.key_used_at;
-    if key_is_new || delivery.retry_key.is_none() {
-        delivery.retry_key = Some(Uuid::new_v4().to_string());
-    }
-    delivery.fence += 1;
-    let lease_until = tx.lease_clock(stamp.at).await? + clock::span(terms.lease);
-    tx.execute(
-        "UPDATE delivery SET fence = $2, retry_key = $3, lease_owner = $4, lease_boot = $5, lease_until = $6
-          WHERE id = $1",
-        args![delivery.id, delivery.fence, &delivery.retry_key, &stamp.node, &terms.boot, lease_until],
-    )
-    .await?;
-    tx.execute(
-        "INSERT INTO attempt (delivery, number, node, started_at, hash, retry_key) VALUES ($1, $2, $3, $4, $5, $6)",
-        args![
+/// Writes moves, and lease, fence, attempt and spacing of what is about to be sent.
+async fn write(tx: &mut Tx, stamp: &Stamp, wishes: &[Wish], decided: &[Decision]) -> Result<()> {
+    let lease_clock = tx.lease_clock(stamp.at).await?;
+    let mut moved = Vec::new();
+    let mut attempts = Vec::new();
+    let mut spacing = Vec::new();
+    for (wish, decision) in wishes.iter().zip(decided) {
+        let Decision::Move(delivery, next) = decision else { continue };
+        if next.facts.state != State::Sending {
+            moved.push(Move::new(delivery, next, json!({})));
+            continue;
+        }
+        let number = next.facts.attempts;
+        let detail = json!({ "attempt": number, "retry_key": delivery.retry_key, "fence": delivery.fence });
+        let lease = Lease {
+            fence: delivery.fence,
+            retry_key: delivery.retry_key.as_deref(),
+            boot: &wish.terms.boot,
+            until: lease_clock + clock::span(wish.terms.lease),
+        };
+        moved.push(Move::new(delivery, next, detail).under(lease));
+        attempts.extend(args![
             delivery.id,
-            next.facts.attempts,
+            number,
             &stamp.node,
             stamp.at,
             &delivery.hash,
             &delivery.retry_key
-        ],
-    )
-    .await?;
-    account::space(tx, &delivery.account, stamp.at + clock::span(terms.min_gap)).await?;
-    let detail =
-        json!({ "attempt": next.facts.attempts, "retry_key": delivery.retry_key, "fence": delivery.fence });
-    write(tx, stamp, &delivery, next, detail).await?;
-    delivery.facts = next.facts.clone();
-    Ok(delivery)
+        ]);
+        if !wish.terms.min_gap.is_zero() {
+            spacing.extend(args![&wish.account, stamp.at + clock::span(wish.terms.min_gap)]);
+        }
+    }
+    if !attempts.is_empty() {
+        let sql = format!(
+            "INSERT INTO attempt (delivery, number, node, started_at, hash, retry_key) VALUES {}",
+            placeholders(1, attempts.len() / 6, 6)
+        );
+        tx.execute(AssertSqlSafe(sql), attempts).await?;
+    }
+    if !spacing.is_empty() {
+        let sql = format!(
+            "UPDATE account SET next_send_at = v.column2 FROM (VALUES {}) AS v WHERE account.name = v.column1",
+            placeholders(1, spacing.len() / 2, 2)
+        );
+        tx.execute(AssertSqlSafe(sql), spacing).await?;
+    }
+    moves::write(tx, stamp, moved).await
 }
 
 /// Whether a claim still holds. Asked right before a send: the lease may have been released meanwhile, however
@@ -151,24 +208,40 @@ pub async fn is_held(db: &Db, claimed: &Delivery) -> Result<bool> {
     Ok(db.one(sql, args![claimed.id, claimed.fence]).await?.is_some())
 }
 
-/// The delivery of the account that goes first: by lane, then by due time. One index look-up a lane.
+/// For each account the delivery that goes first, by lane up to the last one allowed, then by due time, and whether
+/// its article has a newer version than its post. One index look-up a lane; none for an account that is sending.
 async fn next_due(
     tx: &mut Tx,
-    account: &str,
-    last_lane: Lane,
+    open: &[(&str, Lane)],
     now: DateTime<Utc>,
-) -> Result<Option<(Delivery, bool)>> {
-    for lane in Lane::ALL.into_iter().filter(|lane| *lane <= last_lane) {
-        let sql = "SELECT id FROM delivery WHERE account = $1 AND lane = $2 AND state = 'scheduled' AND due_at <= $3
-                    ORDER BY due_at, id LIMIT 1";
-        let Some(row) = tx.one(sql, args![account, lane.rank(), now]).await? else { continue };
-        let Some(delivery) = find_for_update(tx, row.int("id")?).await? else { continue };
-        let sql = "SELECT 1 AS one FROM post p JOIN article a ON a.id = p.article
-                    WHERE p.id = $1 AND a.version > p.version";
-        let stale = tx.one(sql, args![delivery.post]).await?.is_some();
-        return Ok(Some((delivery, stale)));
-    }
-    Ok(None)
+) -> Result<HashMap<String, (Delivery, bool)>> {
+    let first_of = |lane: Lane| {
+        let rank = lane.rank();
+        format!(
+            "(SELECT n.id FROM delivery n WHERE n.account = v.column1 AND n.lane = {rank} AND v.column2 >= {rank}
+                 AND n.state = 'scheduled' AND n.due_at <= $1 ORDER BY n.due_at, n.id LIMIT 1)"
+        )
+    };
+    let sql = format!(
+        "SELECT {COLUMNS},
+                (SELECT count(*) FROM article a WHERE a.id = p.article AND a.version > p.version) AS stale
+           FROM {TABLES}
+          WHERE d.state = 'scheduled' AND d.id IN (
+                SELECT COALESCE({}) FROM (VALUES {}) AS v
+                 WHERE NOT EXISTS (SELECT 1 FROM delivery s WHERE s.account = v.column1 AND s.state = 'sending'))
+          ORDER BY d.account{}",
+        Lane::ALL.map(first_of).join(", "),
+        placeholders(2, open.len(), 2),
+        // One that somebody is changing this moment is left for the next look; waiting for it could cross another wait.
+        if tx.is_postgres() { " FOR UPDATE OF d SKIP LOCKED" } else { "" }
+    );
+    let mut values = args![now];
+    values.extend(open.iter().flat_map(|(account, last_lane)| args![*account, last_lane.rank()]));
+    let due = |row: &Row| {
+        let delivery = read(row)?;
+        Ok((delivery.account.clone(), (delivery, row.truth("stale")?)))
+    };
+    tx.all(AssertSqlSafe(sql), values).await?.iter().map(due).collect()
 }
 
 /// Turns leases that nobody holds any more into doubt: those of this node's earlier boots, and all that ran out.
@@ -205,7 +278,8 @@ pub async fn release_lost(
             args![delivery.id, delivery.facts.attempts, stamp.at],
         )
         .await?;
-        write(&mut tx, stamp, &delivery, &next, json!({ "attempt": delivery.facts.attempts })).await?;
+        let detail = json!({ "attempt": delivery.facts.attempts });
+        moves::write(&mut tx, stamp, [Move::new(&delivery, &next, detail)]).await?;
     }
     if !lost.is_empty() {
         tx.commit().await?;

@@ -32,6 +32,8 @@ use crate::store::migration;
 pub use crate::store::row::Row;
 pub use crate::store::row::Value;
 pub(crate) use crate::store::row::args;
+pub(crate) use crate::store::row::numbers;
+pub(crate) use crate::store::row::placeholders;
 
 /// Why the database could not do what was asked.
 #[derive(Debug, thiserror::Error)]

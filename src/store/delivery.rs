@@ -3,22 +3,24 @@
 //! The row is the truth and the queue at once. What may happen is decided by `model::transition`;
 //! here it is read, decided and written in one transaction, with its audit entry.
 
+use std::collections::HashMap;
+
 use chrono::DateTime;
 use chrono::Utc;
 use serde_json::json;
 use sqlx::AssertSqlSafe;
 
+use crate::clock;
 use crate::model::attempt::Answer;
 use crate::model::audit::Action;
+use crate::model::audit::Entry;
 use crate::model::delivery::Act;
 use crate::model::delivery::Delivery;
 use crate::model::delivery::Facts;
-use crate::model::delivery::State;
 use crate::model::lane::Lane;
 use crate::model::transition;
 use crate::model::transition::Event;
 use crate::model::transition::Policy;
-use crate::model::transition::Transition;
 use crate::store::account;
 use crate::store::audit;
 use crate::store::audit::Stamp;
@@ -28,12 +30,19 @@ use crate::store::db::Result;
 use crate::store::db::Row;
 use crate::store::db::Tx;
 use crate::store::db::args;
+use crate::store::db::placeholders;
+use crate::store::moves;
+use crate::store::moves::Move;
+use crate::store::post::Post;
 
-/// The columns of a delivery with its post's words; every reader uses them.
-const COLUMNS: &str = "d.id, d.post, d.act, d.account, d.lane, d.state, d.due_at, d.good_until, d.attempts,
+/// The columns of a delivery with its post's words, as [`read`] wants them; they stand in [`TABLES`].
+pub(crate) const COLUMNS: &str =
+    "d.id, d.post, d.act, d.account, d.lane, d.state, d.due_at, d.good_until, d.attempts,
      d.failures, d.resends, d.looks, d.attempt_started_at, d.unconfirmed_at, d.retry_key, d.key_used_at,
-     d.fence, d.remote_id, d.permalink, d.reason, p.body, p.hash, p.text, p.link, p.article
-     FROM delivery d JOIN post p ON p.id = d.post";
+     d.fence, d.remote_id, d.permalink, d.reason, p.body, p.hash, p.text, p.link, p.article";
+
+/// Where [`COLUMNS`] are read from.
+pub(crate) const TABLES: &str = "delivery d JOIN post p ON p.id = d.post";
 
 /// An event with all that came with it.
 #[derive(Debug, Clone)]
@@ -54,91 +63,48 @@ impl From<Event> for Happening {
     }
 }
 
-/// Creates the delivery of an approved post. Does nothing if it is there already.
+/// Creates the deliveries of approved posts. A post that has one already keeps it.
 ///
 /// # Errors
 /// What the engine says.
-pub async fn insert(
-    tx: &mut Tx,
-    stamp: &Stamp,
-    post: i64,
-    account: &str,
-    lane: Lane,
-    due_at: DateTime<Utc>,
-    good_until: DateTime<Utc>,
-) -> Result<Option<i64>> {
-    let row = tx
-        .one(
-            "INSERT INTO delivery (post, act, revision, account, lane, state, due_at, good_until, changed_at)
-             VALUES ($1, $2, 1, $3, $4, 'scheduled', $5, $6, $7)
-             ON CONFLICT (post, act, revision) DO NOTHING RETURNING id",
-            args![post, Act::Publish.name(), account, lane.rank(), due_at, good_until, stamp.at],
-        )
-        .await?;
-    let Some(row) = row else { return Ok(None) };
-    let id = row.int("id")?;
-    if let Some(delivery) = find_for_update(tx, id).await? {
-        let detail = json!({ "due": due_at, "good_until": good_until, "text": delivery.text });
-        let mut entry = stamp.entry_of(Action::DeliveryScheduled, &delivery);
-        entry.payload = Some(delivery.body);
-        entry.detail = detail;
-        audit::append(tx, &entry).await?;
-    }
-    Ok(Some(id))
-}
-
-/// Records how an attempt ended. `None` when the lease was lost meanwhile and the row is not ours to write;
-/// a receipt is then still taken as proof, unless the row is being sent again or has its end.
-///
-/// # Errors
-/// What the engine says; the row then stays `sending` until it is recorded or its lease runs out.
-pub async fn finish(
-    db: &Db,
-    stamp: &Stamp,
-    claimed: &Delivery,
-    happening: Happening,
-    policy: &Policy,
-) -> Result<Option<Transition>> {
-    let Happening { event, evidence, answer, chance } = happening;
-    let answer = answer.as_ref();
-    let mut tx = db.begin().await?;
-    let Some(delivery) = find_for_update(&mut tx, claimed.id).await? else { return Ok(None) };
-    close_attempt(&mut tx, stamp, claimed, &event, answer).await?;
-    let ours = delivery.fence == claimed.fence && delivery.facts.state == State::Sending;
-    let receipt = match &event {
-        Event::Answered(Ok(receipt)) => Some(receipt.clone()),
-        _ => None,
+pub async fn insert(tx: &mut Tx, stamp: &Stamp, posts: Vec<Post>) -> Result<()> {
+    let due = |post: &Post| {
+        // One that was due when it was made is due now, even if the clock it was made by was ahead of ours.
+        let due = if post.not_before <= post.made_at { stamp.at } else { post.not_before.max(stamp.at) };
+        (due, due + clock::span(post.good_for))
     };
-    let proves = ours || (receipt.is_some() && delivery.facts.state != State::Sending);
-    let late = json!({ "late_answer": describe(&event), "attempt": claimed.facts.attempts });
-    let next = proves.then(|| transition::step(&delivery.facts, event, stamp.at, chance, policy));
-    let Some(Ok(next)) = next else {
-        let mut entry = stamp.entry_of(Action::DeliveryReadBack, &delivery);
-        entry.detail = late;
-        entry.remote_id = receipt.map(|receipt| receipt.remote_id);
-        audit::append(&mut tx, &entry).await?;
-        tx.commit().await?;
-        return Ok(None);
-    };
-    let mut detail = json!({ "attempt": claimed.facts.attempts });
-    if let Some(answer) = answer {
-        detail["status"] = json!(answer.status);
-        detail["request_id"] = json!(answer.request_id);
+    let values = posts.iter().flat_map(|post| {
+        let (due, good_until) = due(post);
+        args![post.id, Act::Publish.name(), &post.account, post.lane.rank(), due, good_until, stamp.at]
+    });
+    let sql = format!(
+        "INSERT INTO delivery (post, act, account, lane, due_at, good_until, changed_at, revision, state)
+         SELECT v.column1, v.column2, v.column3, v.column4, v.column5, v.column6, v.column7, 1, 'scheduled'
+           FROM (VALUES {}) AS v WHERE true
+         ON CONFLICT (post, act, revision) DO NOTHING RETURNING id, post",
+        placeholders(1, posts.len(), 7)
+    );
+    let mut made = HashMap::new();
+    for row in tx.all(AssertSqlSafe(sql), values.collect()).await? {
+        made.insert(row.int("post")?, row.int("id")?);
     }
-    if !evidence.is_null() {
-        detail["evidence"] = evidence;
-    }
-    write(&mut tx, stamp, &delivery, &next, detail).await?;
-    if let Some(offset) = answer.and_then(|answer| answer.clock_offset) {
-        account::note_clock_offset(&mut tx, &delivery.account, offset).await?;
-    }
-    if next.facts.state == State::Scheduled {
-        // Nothing went out, so nothing needs a distance from it.
-        account::space(&mut tx, &delivery.account, stamp.at).await?;
-    }
-    account::apply(&mut tx, stamp, &delivery.account, next.effect.as_ref(), policy).await?;
-    tx.commit().await?;
-    Ok(Some(next))
+    let entries: Vec<Entry> = posts
+        .into_iter()
+        .filter_map(|post| {
+            let id = made.get(&post.id)?;
+            let (due, good_until) = due(&post);
+            let mut entry = stamp.entry(Action::DeliveryScheduled);
+            entry.post = Some(post.id.to_string());
+            entry.delivery = Some(id.to_string());
+            entry.account = Some(post.account);
+            entry.article = post.article.map(|id| id.to_string());
+            entry.detail = json!({ "due": due, "good_until": good_until, "text": post.payload.text });
+            entry.payload_hash = Some(post.payload.hash);
+            entry.payload = Some(post.payload.body);
+            Some(entry)
+        })
+        .collect();
+    audit::append_all(tx, &entries).await
 }
 
 /// Calls off what waits for accounts that are not configured any more. Returns how many there were.
@@ -156,7 +122,7 @@ pub async fn cancel_removed(db: &Db, stamp: &Stamp, configured: &[String], polic
         let Some(delivery) = find_for_update(&mut tx, row.int("id")?).await? else { continue };
         let event = Event::Cancelled { reason: "the account was removed from the configuration".to_owned() };
         let Ok(next) = transition::step(&delivery.facts, event, stamp.at, 0.0, policy) else { continue };
-        write(&mut tx, stamp, &delivery, &next, json!({})).await?;
+        moves::write(&mut tx, stamp, [Move::new(&delivery, &next, json!({}))]).await?;
         cancelled += 1;
     }
     if cancelled > 0 {
@@ -188,7 +154,7 @@ pub async fn apply(
         Err(refusal) => return Ok(Err(Refusal::NotAllowed(refusal))),
     };
     let detail = if evidence.is_null() { json!({}) } else { json!({ "evidence": evidence }) };
-    write(&mut tx, stamp, &delivery, &next, detail).await?;
+    moves::write(&mut tx, stamp, [Move::new(&delivery, &next, detail)]).await?;
     if let Some(offset) = answer.and_then(|answer| answer.clock_offset) {
         account::note_clock_offset(&mut tx, &delivery.account, offset).await?;
     }
@@ -219,7 +185,7 @@ pub enum Refusal {
 /// # Errors
 /// What the engine says.
 pub async fn find(db: &Db, id: i64) -> Result<Option<Delivery>> {
-    let sql = format!("SELECT {COLUMNS} WHERE d.id = $1");
+    let sql = format!("SELECT {COLUMNS} FROM {TABLES} WHERE d.id = $1");
     db.one(AssertSqlSafe(sql), args![id]).await?.as_ref().map(read).transpose()
 }
 
@@ -228,7 +194,7 @@ pub async fn find(db: &Db, id: i64) -> Result<Option<Delivery>> {
 /// # Errors
 /// What the engine says.
 pub async fn list_of_post(db: &Db, post: i64) -> Result<Vec<Delivery>> {
-    let sql = format!("SELECT {COLUMNS} WHERE d.post = $1 ORDER BY d.revision DESC, d.id DESC");
+    let sql = format!("SELECT {COLUMNS} FROM {TABLES} WHERE d.post = $1 ORDER BY d.revision DESC, d.id DESC");
     db.all(AssertSqlSafe(sql), args![post]).await?.iter().map(read).collect()
 }
 
@@ -310,116 +276,12 @@ pub async fn next_moment(db: &Db, now: DateTime<Utc>) -> Result<Option<DateTime<
 /// Reads a delivery and, on PostgreSQL, locks its row until the transaction ends.
 pub(crate) async fn find_for_update(tx: &mut Tx, id: i64) -> Result<Option<Delivery>> {
     let lock = if tx.is_postgres() { " FOR UPDATE OF d" } else { "" };
-    let sql = format!("SELECT {COLUMNS} WHERE d.id = $1{lock}");
+    let sql = format!("SELECT {COLUMNS} FROM {TABLES} WHERE d.id = $1{lock}");
     tx.one(AssertSqlSafe(sql), args![id]).await?.as_ref().map(read).transpose()
 }
 
-/// Writes a transition and its audit entry. A lease ends with the state it was taken for.
-pub(crate) async fn write(
-    tx: &mut Tx,
-    stamp: &Stamp,
-    before: &Delivery,
-    next: &Transition,
-    mut detail: serde_json::Value,
-) -> Result<()> {
-    let facts = &next.facts;
-    let receipt = next.receipt.as_ref();
-    tx.execute(
-        "UPDATE delivery SET state = $2, due_at = $3, attempts = $4, failures = $5, resends = $6, looks = $7,
-                attempt_started_at = $8, unconfirmed_at = $9, key_used_at = $10, reason = $11,
-                remote_id = COALESCE($12, remote_id), permalink = COALESCE($13, permalink), changed_at = $14,
-                lease_until = CASE WHEN $2 = 'sending' THEN lease_until ELSE 0 END
-          WHERE id = $1",
-        args![
-            before.id,
-            facts.state.name(),
-            facts.due_at,
-            facts.attempts,
-            facts.failures,
-            facts.resends,
-            facts.looks,
-            facts.attempt_started_at,
-            facts.unconfirmed_at,
-            facts.key_used_at,
-            &next.reason,
-            receipt.map(|receipt| receipt.remote_id.as_str()),
-            receipt.and_then(|receipt| receipt.permalink.as_deref()),
-            stamp.at
-        ],
-    )
-    .await?;
-    if let Some(fields) = detail.as_object_mut() {
-        fields.insert("from".into(), json!(before.facts.state));
-        fields.insert("due".into(), json!(facts.due_at));
-        if let Some(reason) = &next.reason {
-            fields.insert("reason".into(), json!(reason));
-        }
-        if let Some(link) = receipt.and_then(|receipt| receipt.permalink.as_deref()) {
-            fields.insert("permalink".into(), json!(link));
-        }
-    }
-    let mut entry = stamp.entry_of(action_of(before.facts.state, facts.state), before);
-    entry.detail = detail;
-    if let Some(receipt) = receipt {
-        entry.remote_id = Some(receipt.remote_id.clone());
-    }
-    audit::append(tx, &entry).await
-}
-
-/// The audit log's word for a move.
-fn action_of(from: State, to: State) -> Action {
-    match to {
-        State::Scheduled if matches!(from, State::Held | State::Failed) => Action::DeliveryRetried,
-        State::Scheduled => Action::DeliveryDeferred,
-        State::Sending => Action::DeliverySending,
-        State::Unconfirmed if from == State::Unconfirmed => Action::DeliveryReadBack,
-        State::Unconfirmed => Action::DeliveryUnconfirmed,
-        State::Delivered => Action::DeliveryDelivered,
-        State::Failed => Action::DeliveryFailed,
-        State::Parked => Action::DeliveryParked,
-        State::Held => Action::DeliveryHeld,
-        State::Expired => Action::DeliveryExpired,
-        State::Cancelled => Action::DeliveryCancelled,
-    }
-}
-
-async fn close_attempt(
-    tx: &mut Tx,
-    stamp: &Stamp,
-    claimed: &Delivery,
-    event: &Event,
-    answer: Option<&Answer>,
-) -> Result<()> {
-    let (outcome, reason) = describe(event);
-    tx.execute(
-        "UPDATE attempt SET finished_at = $3, outcome = $4, status = $5, request_id = $6, reason = $7
-          WHERE delivery = $1 AND number = $2",
-        args![
-            claimed.id,
-            claimed.facts.attempts,
-            stamp.at,
-            outcome,
-            answer.and_then(|answer| answer.status).map(i64::from),
-            answer.and_then(|answer| answer.request_id.as_deref()),
-            reason
-        ],
-    )
-    .await?;
-    Ok(())
-}
-
-/// An event as the attempt row tells it: outcome and reason.
-fn describe(event: &Event) -> (&'static str, Option<String>) {
-    match event {
-        Event::Answered(Ok(_)) => ("delivered", None),
-        Event::Answered(Err(error)) => (error.kind(), Some(error.reason().to_owned())),
-        Event::NotSent { reason } => ("not_sent", Some(reason.clone())),
-        Event::AlreadyThere { link } => ("already_there", Some(link.clone())),
-        _ => ("interrupted", None),
-    }
-}
-
-fn read(row: &Row) -> Result<Delivery> {
+/// Reads a row of [`COLUMNS`].
+pub(crate) fn read(row: &Row) -> Result<Delivery> {
     let lane = row.int("lane")?;
     let act = row.text("act")?;
     Ok(Delivery {

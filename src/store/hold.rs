@@ -10,6 +10,7 @@ use crate::store::audit;
 use crate::store::audit::Stamp;
 use crate::store::db::Db;
 use crate::store::db::Result;
+use crate::store::db::Row;
 use crate::store::db::Tx;
 use crate::store::db::args;
 
@@ -30,14 +31,12 @@ pub struct Hold {
     pub set_at: DateTime<Utc>,
 }
 
-/// Whether a hold stops this lane on this account. Read inside the claim, so that it works at once on every node.
-///
-/// # Errors
-/// What the engine says.
-pub async fn applies(tx: &mut Tx, account: &str, lane: Lane) -> Result<bool> {
-    let sql = "SELECT 1 AS one FROM hold WHERE lifted_at IS NULL
-                  AND (lane IS NULL OR lane = $1) AND (account IS NULL OR account = $2) LIMIT 1";
-    Ok(tx.one(sql, args![lane.name(), account]).await?.is_some())
+impl Hold {
+    /// Whether it stops this lane on this account.
+    pub fn stops(&self, account: &str, lane: Lane) -> bool {
+        self.lane.as_deref().is_none_or(|stopped| stopped == lane.name())
+            && self.account.as_deref().is_none_or(|stopped| stopped == account)
+    }
 }
 
 /// Sets a hold on each pair of `lanes` and `accounts`; an empty list means all.
@@ -90,23 +89,32 @@ pub async fn lift_all(db: &Db, stamp: &Stamp) -> Result<u64> {
 }
 
 /// The holds that are on, oldest first.
+const ON: &str =
+    "SELECT id, lane, account, reason, set_by, set_at FROM hold WHERE lifted_at IS NULL ORDER BY id";
+
+/// The holds that are on, oldest first.
 ///
 /// # Errors
 /// What the engine says.
 pub async fn list(db: &Db) -> Result<Vec<Hold>> {
-    let sql =
-        "SELECT id, lane, account, reason, set_by, set_at FROM hold WHERE lifted_at IS NULL ORDER BY id";
-    let rows = db.all(sql, args![]).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Hold {
-                id: row.int("id")?.to_string(),
-                lane: row.maybe_text("lane")?,
-                account: row.maybe_text("account")?,
-                reason: row.text("reason")?,
-                set_by: row.text("set_by")?,
-                set_at: row.time("set_at")?,
-            })
-        })
-        .collect()
+    db.all(ON, args![]).await?.iter().map(read).collect()
+}
+
+/// The holds that are on, as the transaction sees them: read inside a claim, they work at once on every node.
+///
+/// # Errors
+/// What the engine says.
+pub(crate) async fn list_in(tx: &mut Tx) -> Result<Vec<Hold>> {
+    tx.all(ON, args![]).await?.iter().map(read).collect()
+}
+
+fn read(row: &Row) -> Result<Hold> {
+    Ok(Hold {
+        id: row.int("id")?.to_string(),
+        lane: row.maybe_text("lane")?,
+        account: row.maybe_text("account")?,
+        reason: row.text("reason")?,
+        set_by: row.text("set_by")?,
+        set_at: row.time("set_at")?,
+    })
 }

@@ -7,7 +7,6 @@ use chrono::Utc;
 use serde_json::json;
 use sqlx::AssertSqlSafe;
 
-use crate::clock;
 use crate::model::account::Platform;
 use crate::model::audit::Action;
 use crate::model::lane::Lane;
@@ -18,7 +17,9 @@ use crate::store::db::Db;
 use crate::store::db::Result;
 use crate::store::db::Row;
 use crate::store::db::Tx;
+use crate::store::db::Value;
 use crate::store::db::args;
+use crate::store::db::numbers;
 use crate::store::delivery;
 
 /// A post as compose words it.
@@ -160,19 +161,16 @@ pub async fn enqueue(db: &Db, stamp: &Stamp, limit: i64) -> Result<Vec<i64>> {
         "SELECT {COLUMNS} WHERE p.state = 'approved' AND p.enqueued = 0 ORDER BY p.id LIMIT $1{}",
         tx.skip_locked()
     );
-    let mut enqueued = Vec::new();
-    for row in tx.all(AssertSqlSafe(sql), args![limit]).await? {
-        let post = read(&row)?;
-        tx.execute("UPDATE post SET enqueued = 1 WHERE id = $1", args![post.id]).await?;
-        // One that was due when it was made is due now, even if the clock it was made by was ahead of ours.
-        let due = if post.not_before <= post.made_at { stamp.at } else { post.not_before.max(stamp.at) };
-        let good_until = due + clock::span(post.good_for);
-        delivery::insert(&mut tx, stamp, post.id, &post.account, post.lane, due, good_until).await?;
-        enqueued.push(post.id);
+    let rows = tx.all(AssertSqlSafe(sql), args![limit]).await?;
+    let posts = rows.iter().map(read).collect::<Result<Vec<Post>>>()?;
+    let enqueued: Vec<i64> = posts.iter().map(|post| post.id).collect();
+    if enqueued.is_empty() {
+        return Ok(enqueued);
     }
-    if !enqueued.is_empty() {
-        tx.commit().await?;
-    }
+    let sql = format!("UPDATE post SET enqueued = 1 WHERE id IN ({})", numbers(1, enqueued.len()));
+    tx.execute(AssertSqlSafe(sql), enqueued.iter().map(|id| Value::from(*id)).collect()).await?;
+    delivery::insert(&mut tx, stamp, posts).await?;
+    tx.commit().await?;
     Ok(enqueued)
 }
 

@@ -46,6 +46,17 @@ macro_rules! args {
 }
 pub(crate) use args;
 
+/// So many placeholders, `$1, $2`, from `$first` on.
+pub(crate) fn numbers(first: usize, count: usize) -> String {
+    (first..first + count).map(|number| format!("${number}")).collect::<Vec<_>>().join(", ")
+}
+
+/// The placeholders of so many rows of so many values, `($1, $2), ($3, $4)`, from `$first` on.
+pub(crate) fn placeholders(first: usize, rows: usize, columns: usize) -> String {
+    let row = |row: usize| format!("({})", numbers(first + row * columns, columns));
+    (0..rows).map(row).collect::<Vec<_>>().join(", ")
+}
+
 /// One row of either engine.
 #[derive(Debug)]
 pub enum Row {

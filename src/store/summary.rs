@@ -22,7 +22,7 @@ pub(crate) async fn insert(
     writer: &str,
     review: &[String],
 ) -> Result<bool> {
-    if !article::move_on(tx, known, "settling", "summarized", None).await? {
+    if !article::move_on(tx, known, "settling", "summarized").await? {
         return Ok(false);
     }
     if review != known.review {

@@ -42,6 +42,7 @@ use songkhao::store::audit;
 use songkhao::store::audit::Stamp;
 use songkhao::store::claim::Claim;
 use songkhao::store::claim::Terms;
+use songkhao::store::claim::Wish;
 use songkhao::store::db::Db;
 use songkhao::store::db::Value;
 use songkhao::store::delivery;
@@ -50,6 +51,7 @@ use songkhao::store::listing::Line;
 use songkhao::store::node::Seat;
 use songkhao::store::post;
 use songkhao::store::source;
+use songkhao::store::turn;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -352,11 +354,9 @@ impl App {
             boot: self.context.boot.clone(),
             policy: self.context.policy(name),
         };
-        let claim =
-            songkhao::store::claim::claim(&self.context.db, &self.context.stamp("deliver"), name, &terms)
-                .await
-                .unwrap();
-        let Claim::Sending(claimed) = claim else { panic!("{claim:?}") };
+        let wish = Wish { account: name.to_owned(), terms };
+        let turn = turn::turn(&self.context.db, &self.context.stamp("deliver"), &[], &[wish]).await.unwrap();
+        let [Claim::Sending(claimed)] = &turn.claims[..] else { panic!("{turn:?}") };
         assert!(publisher.send(&claimed.body, None, self.clock.now()).await.result.is_ok());
     }
 
@@ -405,10 +405,21 @@ async fn round(context: &Context) -> Step {
         pipeline::probe::step(context).await.unwrap(),
     ];
     for account in &context.config.accounts {
-        steps.push(pipeline::deliver::step(context, &account.name).await.unwrap());
+        steps.push(deliver(context, &account.name).await);
     }
     steps.push(pipeline::seal::step(context).await.unwrap());
     if steps.contains(&Step::Worked) { Step::Worked } else { Step::Idle }
+}
+
+/// Sends what goes out next on one account.
+async fn deliver(context: &Context, account: &str) -> Step {
+    let claims = pipeline::deliver::turn(context, &[], &[account.to_owned()]).await.unwrap();
+    let idle = claims.sends.is_empty() && claims.again.is_empty();
+    for claimed in claims.sends {
+        let outcome = pipeline::deliver::send(context, claimed).await;
+        pipeline::deliver::turn(context, &[outcome], &[]).await.unwrap();
+    }
+    if idle { Step::Idle } else { Step::Worked }
 }
 
 impl Drop for App {

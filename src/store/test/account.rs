@@ -8,10 +8,10 @@ use crate::model::delivery::State;
 use crate::model::lane::Lane;
 use crate::store::account;
 use crate::store::account::Account;
-use crate::store::delivery;
 use crate::store::test::Bench;
 use crate::store::test::answered;
 use crate::store::test::at;
+use crate::store::test::finish_one;
 use crate::store::test::on_both_engines;
 use crate::store::test::person;
 use crate::store::test::policy;
@@ -37,7 +37,7 @@ const CAP: Duration = Duration::from_secs(900);
 async fn try_once(bench: &Bench, second: i64, error: SendError) -> State {
     let claimed = bench.claim("page", second).await;
     let refused = answered(Err(error));
-    delivery::finish(&bench.db, &stamp(second), &claimed, refused, &policy()).await.unwrap();
+    finish_one(&bench.db, &stamp(second), &claimed, refused, &policy()).await.unwrap();
     bench.find(claimed.id).await.facts.state
 }
 
@@ -91,7 +91,7 @@ async fn a_throttled_account_comes_back_by_itself(bench: Bench) {
     assert!(is_due(&bench, 30).await);
     assert_eq!(account::list_due_probe(&bench.db, at(30)).await.unwrap(), Vec::<String>::new());
     let claimed = bench.claim("page", 30).await;
-    delivery::finish(&bench.db, &stamp(31), &claimed, answered(Ok(receipt("p1"))), &policy()).await.unwrap();
+    finish_one(&bench.db, &stamp(31), &claimed, answered(Ok(receipt("p1"))), &policy()).await.unwrap();
     assert_eq!(page(&bench).await.pause, None);
 }
 
@@ -157,9 +157,7 @@ async fn an_account_that_only_seems_well_waits_longer_each_time(bench: Bench) {
         account::resume(&bench.db, &stamp(second), "page", "a probe was not refused").await.unwrap();
     }
     let claimed = bench.claim("page", second).await;
-    delivery::finish(&bench.db, &stamp(second), &claimed, answered(Ok(receipt("p"))), &policy())
-        .await
-        .unwrap();
+    finish_one(&bench.db, &stamp(second), &claimed, answered(Ok(receipt("p"))), &policy()).await.unwrap();
     bench.delivery("page", Lane::Normal, 0).await;
     try_once(&bench, second, SendError::OutOfBudget { reason: "spent".into() }).await;
     assert_eq!(page(&bench).await.pause_until, at(second + 60), "a post that was taken forgets it");

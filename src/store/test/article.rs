@@ -142,7 +142,7 @@ async fn a_further_source_brings_an_article_back_to_compose(bench: Bench) {
     let known = bench.article("a", "ข่าว").await;
     assert!(summarize(&bench, &known).await);
     let mut tx = bench.db.begin().await.unwrap();
-    assert!(article::move_on(&mut tx, &known, "summarized", "composed", None).await.unwrap());
+    assert!(article::move_on(&mut tx, &known, "summarized", "composed").await.unwrap());
     article::add_source(&mut tx, &known, "other", at(80)).await.unwrap();
     tx.commit().await.unwrap();
     let again = article::list_summarized(&bench.db, 1).await.unwrap().remove(0);

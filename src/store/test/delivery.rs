@@ -25,7 +25,9 @@ use crate::store::hold;
 use crate::store::test::Bench;
 use crate::store::test::answered;
 use crate::store::test::at;
+use crate::store::test::claim_one;
 use crate::store::test::eight_at_once;
+use crate::store::test::finish_one;
 use crate::store::test::line_policy;
 use crate::store::test::on_both_engines;
 use crate::store::test::person;
@@ -76,7 +78,7 @@ async fn eight_tasks_claim_a_due_delivery_once(bench: Bench) {
     let id = bench.delivery("page", Lane::Normal, 0).await;
     let claims = eight_at_once(|_| {
         let db = bench.db.clone();
-        async move { claim::claim(&db, &stamp(0), "page", &terms()).await.unwrap() }
+        async move { claim_one(&db, &stamp(0), "page", &terms()).await.unwrap() }
     })
     .await;
     assert_eq!(claims.iter().filter(|claim| matches!(claim, Claim::Sending(_))).count(), 1);
@@ -95,15 +97,12 @@ async fn eight_tasks_send_one_thing_at_a_time_on_an_account(bench: Bench) {
             // A task that finds another one sending comes to nothing, as the daemon's does; it asks again.
             for round in 0..200 {
                 let stamp = stamp_on(&format!("n{number}"), round);
-                let Claim::Sending(claimed) = claim::claim(&db, &stamp, "page", &terms()).await.unwrap()
-                else {
+                let Claim::Sending(claimed) = claim_one(&db, &stamp, "page", &terms()).await.unwrap() else {
                     tokio::task::yield_now().await;
                     continue;
                 };
                 let happening = answered(Ok(receipt(&format!("p{}", claimed.id))));
-                assert!(
-                    delivery::finish(&db, &stamp, &claimed, happening, &policy()).await.unwrap().is_some()
-                );
+                assert!(finish_one(&db, &stamp, &claimed, happening, &policy()).await.unwrap().is_some());
                 sent += 1;
             }
             sent
@@ -145,11 +144,9 @@ async fn a_claim_that_came_to_nothing_lets_the_account_go(bench: Bench) {
         assert!(bench.claims_nothing("page", second).await);
         bench.delivery("page", Lane::Normal, second).await;
         assert!(bench.claims_nothing("page", second - 1).await);
-        let claim = claim::claim(&other, &stamp_on("b", second), "page", &terms()).await.unwrap();
+        let claim = claim_one(&other, &stamp_on("b", second), "page", &terms()).await.unwrap();
         let Claim::Sending(claimed) = claim else { panic!("{claim:?} at {second}") };
-        delivery::finish(&other, &stamp(second), &claimed, answered(Ok(receipt("p"))), &policy())
-            .await
-            .unwrap();
+        finish_one(&other, &stamp(second), &claimed, answered(Ok(receipt("p"))), &policy()).await.unwrap();
     }
 }
 
@@ -162,14 +159,14 @@ async fn lanes_go_first_then_due_times(bench: Bench) {
         let claimed = bench.claim("page", 9).await;
         assert_eq!(claimed.id, expected);
         let sent = answered(Ok(receipt("p")));
-        delivery::finish(&bench.db, &stamp(9), &claimed, sent, &policy()).await.unwrap();
+        finish_one(&bench.db, &stamp(9), &claimed, sent, &policy()).await.unwrap();
     }
 }
 
 async fn spacing_holds_normal_lanes_and_lets_breaking_pass(bench: Bench) {
     let spaced = Terms { min_gap: Duration::from_secs(90), ..terms() };
     let first = bench.sending_under("page", &spaced).await;
-    delivery::finish(&bench.db, &stamp(1), &first, answered(Ok(receipt("p1"))), &policy()).await.unwrap();
+    finish_one(&bench.db, &stamp(1), &first, answered(Ok(receipt("p1"))), &policy()).await.unwrap();
     let normal = bench.delivery("page", Lane::Normal, 2).await;
     assert!(bench.claims_nothing("page", 89).await);
     assert_eq!(account::list_due(&bench.db, at(89)).await.unwrap(), Vec::<String>::new());
@@ -177,7 +174,7 @@ async fn spacing_holds_normal_lanes_and_lets_breaking_pass(bench: Bench) {
     assert_eq!(account::list_due(&bench.db, at(3)).await.unwrap(), ["page"]);
     let claimed = bench.claim_under("page", 3, &spaced).await;
     assert_eq!(claimed.id, breaking);
-    delivery::finish(&bench.db, &stamp(4), &claimed, answered(Ok(receipt("p2"))), &policy()).await.unwrap();
+    finish_one(&bench.db, &stamp(4), &claimed, answered(Ok(receipt("p2"))), &policy()).await.unwrap();
     assert!(bench.claims_nothing("page", 92).await, "the breaking post is a distance to keep as well");
     assert_eq!(bench.claim("page", 93).await.id, normal);
 }
@@ -186,7 +183,7 @@ async fn what_was_not_sent_needs_no_distance_from_it(bench: Bench) {
     let spaced = Terms { min_gap: Duration::from_secs(90), ..terms() };
     let first = bench.sending_under("page", &spaced).await;
     let refused = SendError::Unreachable { reason: "no route".into() };
-    delivery::finish(&bench.db, &stamp(1), &first, answered(Err(refused)), &policy()).await.unwrap();
+    finish_one(&bench.db, &stamp(1), &first, answered(Err(refused)), &policy()).await.unwrap();
     let again = bench.claim("page", 10).await;
     assert_eq!((again.id, again.facts.attempts), (first.id, 2));
 }
@@ -194,7 +191,7 @@ async fn what_was_not_sent_needs_no_distance_from_it(bench: Bench) {
 async fn a_quiet_hour_lets_only_breaking_pass(bench: Bench) {
     let quiet = Terms { quiet: true, ..terms() };
     let normal = bench.delivery("page", Lane::Normal, 0).await;
-    let claim = claim::claim(&bench.db, &stamp(0), "page", &quiet).await.unwrap();
+    let claim = claim_one(&bench.db, &stamp(0), "page", &quiet).await.unwrap();
     assert!(matches!(claim, Claim::Nothing), "{claim:?}");
     let breaking = bench.delivery("page", Lane::Breaking, 1).await;
     assert_eq!(bench.claim_under("page", 1, &quiet).await.id, breaking);
@@ -205,7 +202,7 @@ async fn a_hold_moves_what_comes_due_to_held(bench: Bench) {
     let due = bench.delivery("page", Lane::Normal, 0).await;
     let later = bench.delivery("page", Lane::Normal, 50).await;
     hold::set(&bench.db, &person(0), "ไว้อาลัย", &[], &[]).await.unwrap();
-    let claim = claim::claim(&bench.db, &stamp(1), "page", &terms()).await.unwrap();
+    let claim = claim_one(&bench.db, &stamp(1), "page", &terms()).await.unwrap();
     assert!(matches!(claim, Claim::Moved(State::Held)), "{claim:?}");
     assert!(bench.claims_nothing("page", 1).await);
     hold::lift_all(&bench.db, &person(2)).await.unwrap();
@@ -216,7 +213,7 @@ async fn a_hold_moves_what_comes_due_to_held(bench: Bench) {
 
 async fn what_is_past_its_good_until_expires(bench: Bench) {
     let id = bench.delivery("page", Lane::Normal, 0).await;
-    let claim = claim::claim(&bench.db, &stamp(3601), "page", &terms()).await.unwrap();
+    let claim = claim_one(&bench.db, &stamp(3601), "page", &terms()).await.unwrap();
     assert!(matches!(claim, Claim::Moved(State::Expired)), "{claim:?}");
     assert_eq!(bench.entries(id).await, ["scheduled", "expired"]);
     assert_eq!(attempt::list(&bench.db, id).await.unwrap(), []);
@@ -225,7 +222,7 @@ async fn what_is_past_its_good_until_expires(bench: Bench) {
 async fn a_shadow_account_cancels_what_comes_due(bench: Bench) {
     let id = bench.delivery("page", Lane::Normal, 0).await;
     let shadow = Terms { shadow: true, ..terms() };
-    let claim = claim::claim(&bench.db, &stamp(0), "page", &shadow).await.unwrap();
+    let claim = claim_one(&bench.db, &stamp(0), "page", &shadow).await.unwrap();
     assert!(matches!(claim, Claim::Moved(State::Cancelled)), "{claim:?}");
     let cancelled = bench.find(id).await;
     assert_eq!((cancelled.reason.as_deref(), cancelled.facts.attempts), (Some("shadow"), 0));
@@ -247,7 +244,7 @@ async fn the_intent_is_committed_with_its_hash_and_key(bench: Bench) {
 async fn an_answer_closes_the_attempt_and_keeps_the_platforms_clock(bench: Bench) {
     let claimed = bench.sending("page").await;
     let sent = answered(Ok(receipt("p1")));
-    delivery::finish(&bench.db, &stamp(2), &claimed, sent, &policy()).await.unwrap();
+    finish_one(&bench.db, &stamp(2), &claimed, sent, &policy()).await.unwrap();
     let attempts = attempt::list(&bench.db, claimed.id).await.unwrap();
     assert_eq!(attempts[0].outcome.as_deref(), Some("delivered"));
     assert_eq!((attempts[0].finished_at, attempts[0].status), (Some(at(2)), Some(200)));
@@ -262,9 +259,7 @@ async fn an_answer_closes_the_attempt_and_keeps_the_platforms_clock(bench: Bench
 async fn a_repeat_on_line_keeps_its_key(bench: Bench) {
     let on_line = Terms { policy: line_policy(), ..terms() };
     let first = bench.sending_under("line", &on_line).await;
-    delivery::finish(&bench.db, &stamp(1), &first, answered(Err(unconfirmed())), &line_policy())
-        .await
-        .unwrap();
+    finish_one(&bench.db, &stamp(1), &first, answered(Err(unconfirmed())), &line_policy()).await.unwrap();
     let second = bench.claim_under("line", 10, &on_line).await;
     assert_eq!((second.id, second.facts.attempts), (first.id, 2));
     assert_eq!(second.retry_key, first.retry_key);
@@ -274,8 +269,8 @@ async fn a_repeat_on_line_keeps_its_key(bench: Bench) {
 async fn marking_twice_writes_one_entry(bench: Bench) {
     let claimed = bench.sending("page").await;
     let sent = || answered(Ok(receipt("p1")));
-    assert!(delivery::finish(&bench.db, &stamp(1), &claimed, sent(), &policy()).await.unwrap().is_some());
-    assert!(delivery::finish(&bench.db, &stamp(2), &claimed, sent(), &policy()).await.unwrap().is_none());
+    assert!(finish_one(&bench.db, &stamp(1), &claimed, sent(), &policy()).await.unwrap().is_some());
+    assert!(finish_one(&bench.db, &stamp(2), &claimed, sent(), &policy()).await.unwrap().is_none());
     assert_eq!(bench.find(claimed.id).await.facts.state, State::Delivered);
     assert_eq!(bench.actions().await["delivery.delivered"], 1);
 }
@@ -283,9 +278,9 @@ async fn marking_twice_writes_one_entry(bench: Bench) {
 async fn every_change_of_state_has_its_entry(bench: Bench) {
     let claimed = bench.sending("page").await;
     let rate = SendError::RateLimited { retry_after: Some(Duration::from_secs(5)), reason: "slow".into() };
-    delivery::finish(&bench.db, &stamp(1), &claimed, answered(Err(rate)), &policy()).await.unwrap();
+    finish_one(&bench.db, &stamp(1), &claimed, answered(Err(rate)), &policy()).await.unwrap();
     let again = bench.claim("page", 10).await;
-    delivery::finish(&bench.db, &stamp(11), &again, answered(Err(unconfirmed())), &policy()).await.unwrap();
+    finish_one(&bench.db, &stamp(11), &again, answered(Err(unconfirmed())), &policy()).await.unwrap();
     for second in [1000, 2000, 3000] {
         let stamp = stamp(second);
         let look = claim::claim_look(&bench.db, &stamp, Duration::ZERO).await.unwrap().unwrap();
@@ -296,7 +291,7 @@ async fn every_change_of_state_has_its_entry(bench: Bench) {
             .unwrap();
     }
     let last = bench.claim("page", 3001).await;
-    delivery::finish(&bench.db, &stamp(3002), &last, answered(Ok(receipt("p1"))), &policy()).await.unwrap();
+    finish_one(&bench.db, &stamp(3002), &last, answered(Ok(receipt("p1"))), &policy()).await.unwrap();
     assert_eq!(
         bench.entries(claimed.id).await,
         [
@@ -322,7 +317,7 @@ async fn a_change_and_its_entry_happen_together_or_not_at_all(bench: Bench) {
     // PostgreSQL and SQLite both refuse this entry's place; the whole change must go with it.
     bench.tamper("INSERT INTO unsealed (audit) SELECT COALESCE(MAX(id), 0) + 1 FROM audit", args![]).await;
     let sent = answered(Ok(receipt("p1")));
-    delivery::finish(&bench.db, &stamp(1), &claimed, sent, &policy()).await.unwrap_err();
+    finish_one(&bench.db, &stamp(1), &claimed, sent, &policy()).await.unwrap_err();
     assert_eq!(bench.find(claimed.id).await.facts.state, State::Sending);
     assert_eq!(bench.actions().await, before);
     assert_eq!(attempt::list(&bench.db, claimed.id).await.unwrap()[0].outcome, None);
@@ -330,7 +325,7 @@ async fn a_change_and_its_entry_happen_together_or_not_at_all(bench: Bench) {
 
 async fn an_entry_of_a_delivery_names_what_it_is_about(bench: Bench) {
     let claimed = bench.sending("page").await;
-    delivery::finish(&bench.db, &stamp(1), &claimed, answered(Ok(receipt("p1"))), &policy()).await.unwrap();
+    finish_one(&bench.db, &stamp(1), &claimed, answered(Ok(receipt("p1"))), &policy()).await.unwrap();
     let rows = bench
         .db
         .all("SELECT entry FROM audit WHERE delivery IS NOT NULL ORDER BY id", args![])
@@ -363,7 +358,7 @@ async fn people_move_what_waits_for_them_and_nothing_else(bench: Bench) {
     let sent = bench.sending("page").await;
     assert!(matches!(apply(sent.id, cancel()).await, Err(Refusal::NotAllowed(_))));
     let refused = answered(Err(SendError::Rejected { reason: "no".into() }));
-    delivery::finish(&bench.db, &stamp(1), &sent, refused, &policy()).await.unwrap();
+    finish_one(&bench.db, &stamp(1), &sent, refused, &policy()).await.unwrap();
     assert_eq!(apply(sent.id, Event::Retried).await.unwrap().facts.state, State::Scheduled);
     assert_eq!(apply(sent.id, cancel()).await.unwrap().facts.state, State::Cancelled);
     assert!(matches!(apply(sent.id, Event::Retried).await, Err(Refusal::NotAllowed(_))));
@@ -398,7 +393,7 @@ async fn what_others_own_is_told_apart(bench: Bench) {
     for number in 1..=2 {
         let claimed = bench.sending("page").await;
         let sent = answered(Ok(receipt(&format!("p{number}"))));
-        delivery::finish(&bench.db, &stamp(number * 10), &claimed, sent, &policy()).await.unwrap();
+        finish_one(&bench.db, &stamp(number * 10), &claimed, sent, &policy()).await.unwrap();
         ids.push(claimed.id);
     }
     let owned = |except, since| delivery::list_remote_ids(&bench.db, "page", except, at(since));

@@ -13,14 +13,8 @@ on_both_engines!(
 );
 
 async fn stopped(bench: &Bench, account: &str) -> Vec<Lane> {
-    let mut tx = bench.db.begin().await.unwrap();
-    let mut stopped = Vec::new();
-    for lane in Lane::ALL {
-        if hold::applies(&mut tx, account, lane).await.unwrap() {
-            stopped.push(lane);
-        }
-    }
-    stopped
+    let holds = hold::list(&bench.db).await.unwrap();
+    Lane::ALL.into_iter().filter(|lane| holds.iter().any(|hold| hold.stops(account, *lane))).collect()
 }
 
 async fn a_hold_stops_its_lanes_on_its_accounts(bench: Bench) {

@@ -19,6 +19,8 @@ use crate::store::source::Polled;
 use crate::store::test::Bench;
 use crate::store::test::answered;
 use crate::store::test::at;
+use crate::store::test::claim_one;
+use crate::store::test::finish_one;
 use crate::store::test::on_both_engines;
 use crate::store::test::policy;
 use crate::store::test::receipt;
@@ -47,7 +49,7 @@ async fn a_look_keeps_its_distance_from_the_attempt(bench: Bench) {
     bench.delivery("page", Lane::Normal, 0).await;
     let claimed = bench.claim("page", HOUR).await;
     let lost = answered(Err(unconfirmed()));
-    delivery::finish(&bench.db, &stamp(HOUR + 1), &claimed, lost, &policy()).await.unwrap();
+    finish_one(&bench.db, &stamp(HOUR + 1), &claimed, lost, &policy()).await.unwrap();
     assert_eq!(due(&bench, claimed.id).await, at(HOUR + 135));
     assert!(leap::recover(&bench.db, at(2)).await.unwrap() > 0);
     assert_eq!(due(&bench, claimed.id).await, at(2 + 134));
@@ -58,7 +60,7 @@ async fn a_retry_and_a_pause_are_counted_from_now(bench: Bench) {
     let claimed = bench.claim("page", HOUR).await;
     let retry_after = Some(Duration::from_secs(70));
     let slow_down = answered(Err(SendError::RateLimited { retry_after, reason: "w".into() }));
-    delivery::finish(&bench.db, &stamp(HOUR), &claimed, slow_down, &policy()).await.unwrap();
+    finish_one(&bench.db, &stamp(HOUR), &claimed, slow_down, &policy()).await.unwrap();
     leap::recover(&bench.db, at(5)).await.unwrap();
     assert_eq!(due(&bench, claimed.id).await, at(75));
     let paused = account::find(&bench.db, "page").await.unwrap().unwrap();
@@ -113,7 +115,7 @@ async fn a_start_cuts_no_spacing_short(bench: Bench) {
     let spaced = claim::Terms { min_gap: Duration::from_secs(600), ..terms() };
     let claimed = bench.claim_under("page", 0, &spaced).await;
     let accepted = answered(Ok(receipt("1_1")));
-    delivery::finish(&bench.db, &stamp(1), &claimed, accepted, &policy()).await.unwrap();
+    finish_one(&bench.db, &stamp(1), &claimed, accepted, &policy()).await.unwrap();
     leap::recover(&bench.db, at(2)).await.unwrap();
     assert_eq!(account::find(&bench.db, "page").await.unwrap().unwrap().next_send_at, at(600));
     leap::recover(&bench.db, at(-3600)).await.unwrap();
@@ -123,7 +125,7 @@ async fn a_start_cuts_no_spacing_short(bench: Bench) {
 async fn a_clock_that_runs_well_changes_nothing(bench: Bench) {
     let doubtful = bench.doubtful().await;
     bench.delivery("profile", Lane::Normal, 50).await;
-    let claimed = claim::claim(&bench.db, &stamp(50), "profile", &terms()).await.unwrap();
+    let claimed = claim_one(&bench.db, &stamp(50), "profile", &terms()).await.unwrap();
     assert!(matches!(claimed, claim::Claim::Sending(_)));
     assert_eq!(leap::recover(&bench.db, at(51)).await.unwrap(), 0);
     assert_eq!(due(&bench, doubtful).await, at(135));

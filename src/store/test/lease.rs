@@ -17,7 +17,9 @@ use crate::store::delivery::Refusal;
 use crate::store::test::Bench;
 use crate::store::test::answered;
 use crate::store::test::at;
+use crate::store::test::claim_one;
 use crate::store::test::eight_at_once;
+use crate::store::test::finish_one;
 use crate::store::test::on_both_engines;
 use crate::store::test::policy;
 use crate::store::test::receipt;
@@ -60,7 +62,7 @@ async fn an_expired_lease_becomes_doubt_and_not_a_second_send(bench: Bench) {
 async fn release_takes_this_nodes_earlier_boots_only(bench: Bench) {
     let ours = bench.sending("page").await;
     bench.delivery("profile", Lane::Normal, 0).await;
-    let claim = claim::claim(&bench.db, &stamp_on("b", 0), "profile", &terms()).await.unwrap();
+    let claim = claim_one(&bench.db, &stamp_on("b", 0), "profile", &terms()).await.unwrap();
     let Claim::Sending(theirs) = claim else { panic!("{claim:?}") };
     // The same boot keeps what it sends; another node's start touches neither.
     for (node, boot) in [("a", "boot-1"), ("c", "boot-2")] {
@@ -77,7 +79,7 @@ async fn finishing_under_an_old_fence_changes_nothing(bench: Bench) {
     claim::release_lost(&bench.db, &stamp(1), "boot-1", |_| policy()).await.unwrap();
     let doubtful = bench.find(old.id).await;
     let late = answered(Err(SendError::Rejected { reason: "late".into() }));
-    let applied = delivery::finish(&bench.db, &stamp(2), &old, late, &policy()).await.unwrap();
+    let applied = finish_one(&bench.db, &stamp(2), &old, late, &policy()).await.unwrap();
     assert_eq!(applied, None);
     assert_eq!(bench.find(old.id).await, doubtful);
     let said = bench.entries(old.id).await;
@@ -88,7 +90,7 @@ async fn a_late_receipt_settles_doubt(bench: Bench) {
     let old = bench.sending_under("page", &lost()).await;
     claim::release_lost(&bench.db, &stamp(1), "boot-1", |_| policy()).await.unwrap();
     let late = answered(Ok(receipt("p1")));
-    assert!(delivery::finish(&bench.db, &stamp(2), &old, late, &policy()).await.unwrap().is_some());
+    assert!(finish_one(&bench.db, &stamp(2), &old, late, &policy()).await.unwrap().is_some());
     let delivered = bench.find(old.id).await;
     assert_eq!((delivered.facts.state, delivered.remote_id.as_deref()), (State::Delivered, Some("p1")));
     assert_eq!(bench.entries(old.id).await, ["scheduled", "sending", "unconfirmed", "delivered"]);
@@ -96,7 +98,7 @@ async fn a_late_receipt_settles_doubt(bench: Bench) {
 
 async fn an_answer_ends_the_lease_so_that_a_look_is_not_late(bench: Bench) {
     let claimed = bench.sending("page").await;
-    delivery::finish(&bench.db, &stamp(1), &claimed, answered(Err(unconfirmed())), &policy()).await.unwrap();
+    finish_one(&bench.db, &stamp(1), &claimed, answered(Err(unconfirmed())), &policy()).await.unwrap();
     let doubtful = bench.find(claimed.id).await;
     // Due after time-out and confirm_after, while the lease of two minutes would still run.
     bench.tamper("UPDATE delivery SET due_at = $2 WHERE id = $1", args![claimed.id, at(60)]).await;

@@ -1,7 +1,6 @@
 //! Listing: posts with their deliveries as people and scripts see them.
 
 use crate::model::lane::Lane;
-use crate::store::delivery;
 use crate::store::listing;
 use crate::store::listing::Filter;
 use crate::store::listing::Line;
@@ -9,6 +8,7 @@ use crate::store::post::Draft;
 use crate::store::test::Bench;
 use crate::store::test::answered;
 use crate::store::test::at;
+use crate::store::test::finish_one;
 use crate::store::test::on_both_engines;
 use crate::store::test::policy;
 use crate::store::test::receipt;
@@ -44,7 +44,7 @@ async fn a_delivery_is_listed_with_what_became_of_it(bench: Bench) {
     let draft = Draft { article: Some((article.id, 1)), ..bench.draft("page", Lane::Normal, 0) };
     let id = bench.delivery_of(&draft).await;
     let claimed = bench.claim("page", 0).await;
-    delivery::finish(&bench.db, &stamp(1), &claimed, answered(Ok(receipt("p1"))), &policy()).await.unwrap();
+    finish_one(&bench.db, &stamp(1), &claimed, answered(Ok(receipt("p1"))), &policy()).await.unwrap();
     let line = lines(&bench, Filter::default()).await.remove(0);
     assert_eq!(line.delivery, Some(id.to_string()));
     assert_eq!((line.state.as_str(), line.act.as_deref(), line.attempts), ("delivered", Some("publish"), 1));

@@ -18,6 +18,7 @@ mod node;
 mod post;
 mod route;
 mod source;
+mod turn;
 
 #[path = "../../../tests/it/cluster.rs"]
 mod cluster;
@@ -45,19 +46,23 @@ use crate::model::lane::Lane;
 use crate::model::post::Payload;
 use crate::model::transition::Event;
 use crate::model::transition::Policy;
+use crate::model::transition::Transition;
 use crate::store::account as accounts;
 use crate::store::article as articles;
 use crate::store::article::Arrival;
 use crate::store::audit::Stamp;
-use crate::store::claim;
 use crate::store::claim::Claim;
 use crate::store::claim::Terms;
+use crate::store::claim::Wish;
 use crate::store::db::Db;
+use crate::store::db::Result as DbResult;
 use crate::store::db::Value;
 use crate::store::db::args;
 use crate::store::delivery as deliveries;
+use crate::store::finish::Outcome;
 use crate::store::post as posts;
 use crate::store::post::Draft;
+use crate::store::turn as turns;
 
 /// Makes each function a test on either engine. One that is forgotten here is dead code and fails the build.
 macro_rules! on_both_engines {
@@ -163,6 +168,24 @@ fn arrival(second: i64) -> Arrival {
     Arrival { only_seen: None, review: Vec::new(), settle_at: at(second), wants_page: false }
 }
 
+/// Claims on one account alone.
+async fn claim_one(db: &Db, stamp: &Stamp, account: &str, terms: &Terms) -> DbResult<Claim> {
+    let wish = Wish { account: account.to_owned(), terms: terms.clone() };
+    Ok(turns::turn(db, stamp, &[], &[wish]).await?.claims.remove(0))
+}
+
+/// Records how one attempt ended.
+async fn finish_one(
+    db: &Db,
+    stamp: &Stamp,
+    claimed: &Delivery,
+    happening: deliveries::Happening,
+    policy: &Policy,
+) -> DbResult<Option<Transition>> {
+    let outcome = Outcome { claimed: claimed.clone(), happening, policy: policy.clone() };
+    Ok(turns::turn(db, stamp, &[outcome], &[]).await?.finished.remove(0))
+}
+
 /// A database of the test's own, with what most tests begin with.
 struct Bench {
     db: Db,
@@ -261,14 +284,14 @@ impl Bench {
     }
 
     async fn claim_under(&self, account: &str, second: i64, terms: &Terms) -> Delivery {
-        match claim::claim(&self.db, &stamp(second), account, terms).await.unwrap() {
+        match claim_one(&self.db, &stamp(second), account, terms).await.unwrap() {
             Claim::Sending(claimed) => *claimed,
             other => panic!("nothing to send on {account} at {second}: {other:?}"),
         }
     }
 
     async fn claims_nothing(&self, account: &str, second: i64) -> bool {
-        let found = claim::claim(&self.db, &stamp(second), account, &terms()).await.unwrap();
+        let found = claim_one(&self.db, &stamp(second), account, &terms()).await.unwrap();
         matches!(found, Claim::Nothing)
     }
 
@@ -276,7 +299,7 @@ impl Bench {
     async fn doubtful(&self) -> i64 {
         let claimed = self.sending("page").await;
         let lost = answered(Err(unconfirmed()));
-        deliveries::finish(&self.db, &stamp(1), &claimed, lost, &policy()).await.unwrap();
+        finish_one(&self.db, &stamp(1), &claimed, lost, &policy()).await.unwrap();
         claimed.id
     }
 

@@ -28,17 +28,18 @@ use crate::secret::Keys;
 use crate::store::account;
 use crate::store::article;
 use crate::store::article::Arrival;
-use crate::store::claim;
 use crate::store::claim::Claim;
 use crate::store::claim::Terms;
+use crate::store::claim::Wish;
 use crate::store::db::Db;
-use crate::store::delivery;
 use crate::store::delivery::Happening;
+use crate::store::finish::Outcome;
 use crate::store::post;
 use crate::store::post::Draft;
 use crate::store::source;
 use crate::store::source::Polled;
 use crate::store::summary;
+use crate::store::turn;
 use crate::text::extract::Unit;
 
 /// The three accounts and one source of the example.
@@ -218,7 +219,8 @@ async fn send(context: &Context, account: &str, result: Result<Receipt, SendErro
     };
     post::enqueue(db, &context.stamp("enqueue"), 1).await.unwrap();
     let stamp = context.stamp("deliver");
-    let Claim::Sending(claimed) = claim::claim(db, &stamp, account, &terms).await.unwrap() else {
+    let wish = Wish { account: account.to_owned(), terms };
+    let Claim::Sending(claimed) = turn::turn(db, &stamp, &[], &[wish]).await.unwrap().claims.remove(0) else {
         panic!("nothing was claimed on {account}");
     };
     let status = if result.is_ok() { 200 } else { 500 };
@@ -229,7 +231,7 @@ async fn send(context: &Context, account: &str, result: Result<Receipt, SendErro
         clock_offset: None,
     };
     let happening = Happening { answer: Some(answer), ..Happening::from(Event::Answered(result)) };
-    delivery::finish(db, &stamp, &claimed, happening, &policy).await.unwrap();
+    turn::turn(db, &stamp, &[Outcome { claimed: *claimed, happening, policy }], &[]).await.unwrap();
 }
 
 /// Notes that a source could not be read for the fourth time.

@@ -3,7 +3,6 @@
 //! Stop claiming, let what is in flight finish, close the pages, give the name back, close the database.
 //! Each loop is "work while there is work, then wait for a change or the next moment"; the steps decide.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::sync::atomic::Ordering;
@@ -13,13 +12,13 @@ use chrono::DateTime;
 use chrono::TimeDelta;
 use chrono::Utc;
 use serde_json::json;
-use tokio::task::JoinSet;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::error;
 use tracing::info;
 use tracing::warn;
+
+mod dispatch;
 
 use crate::clock;
 use crate::metric;
@@ -70,30 +69,6 @@ const BEAT: Duration = Duration::from_secs(5);
 
 /// The pause after a step that failed, so that an outage of the database is no busy loop.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
-
-/// Systemd's watchdog, fed by claim cycles that really ran, so that a stuck queue gets the daemon restarted.
-struct Watchdog {
-    every: Option<Duration>,
-    fed: std::time::Instant,
-}
-
-impl Watchdog {
-    /// Fed three times as often as systemd asks; not at all where it does not ask.
-    fn of_systemd() -> Watchdog {
-        Watchdog { every: sd_notify::watchdog_enabled().map(|limit| limit / 3), fed: clock::monotonic() }
-    }
-
-    fn feed(&mut self) {
-        let Some(every) = self.every else { return };
-        if self.fed.elapsed() < every.min(LONGEST_SLEEP * 5) {
-            return;
-        }
-        self.fed = clock::monotonic();
-        if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]) {
-            warn!(error = %error, "Systemd's watchdog could not be fed");
-        }
-    }
-}
 
 /// When the queue was last looked at in earnest; `/readyz` and the watchdog ask.
 #[derive(Debug, Default)]
@@ -181,7 +156,7 @@ pub async fn work(context: Arc<Context>, pulse: Arc<Pulse>, stop: CancellationTo
         loops.spawn(listen(context.db.clone(), stop.clone()));
     }
     loops.close();
-    let aborted = deliver(context.clone(), pulse, stop).await;
+    let aborted = dispatch::run(context.clone(), pulse, stop).await;
     if tokio::time::timeout(LAST_STEPS, loops.wait()).await.is_err() {
         warn!("Stopped in the middle of a poll or a look; the next start makes it again");
     }
@@ -297,71 +272,6 @@ async fn seal(context: Arc<Context>, stop: CancellationToken) {
             stop.run_until_cancelled(tokio::time::sleep(LONGEST_SLEEP / 2)).await;
         }
     }
-}
-
-/// Sends on every account that has something due, one at a time each. Returns how many sends were aborted.
-async fn deliver(context: Arc<Context>, pulse: Arc<Pulse>, stop: CancellationToken) -> usize {
-    let mut changes = context.db.changes();
-    let mut sends: JoinSet<String> = JoinSet::new();
-    let mut busy: HashSet<String> = HashSet::new();
-    let mut watchdog = Watchdog::of_systemd();
-    while !stop.is_cancelled() {
-        let now = context.now();
-        match account::list_due(&context.db, now).await {
-            Ok(due) => {
-                pulse.beat(now);
-                watchdog.feed();
-                for name in due {
-                    if busy.insert(name.clone()) {
-                        sends.spawn(serve(context.clone(), name, stop.clone()));
-                    }
-                }
-            }
-            Err(error) => {
-                error!(error = %error, "The queue could not be read");
-                tokio::time::sleep(AFTER_ERROR).await;
-            }
-        }
-        let next = delivery::next_moment(&context.db, now).await.unwrap_or_default();
-        tokio::time::sleep(BREATH).await;
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = changes.next(until(next, now)) => {}
-            Some(done) = sends.join_next() => forget(&mut busy, done),
-        }
-        while let Some(done) = sends.try_join_next() {
-            forget(&mut busy, done);
-        }
-    }
-    let deadline = Instant::now() + GRACE;
-    while let Ok(Some(_)) = tokio::time::timeout_at(deadline, sends.join_next()).await {}
-    let aborted = sends.len();
-    sends.shutdown().await;
-    if aborted > 0 {
-        warn!(sends = aborted, "Stopped with {aborted} sends in flight; they will be read back");
-    }
-    aborted
-}
-
-fn forget(busy: &mut HashSet<String>, done: Result<String, tokio::task::JoinError>) {
-    match done {
-        Ok(name) => {
-            busy.remove(&name);
-        }
-        Err(error) => {
-            // Which account it was is not known any more: all may be tried, the database keeps them serial.
-            busy.clear();
-            error!(error = %error, "A send panicked; its delivery will be read back when its lease ends");
-        }
-    }
-}
-
-/// Sends what is due on one account until nothing is.
-async fn serve(context: Arc<Context>, name: String, stop: CancellationToken) -> String {
-    while !stop.is_cancelled()
-        && attempt("deliver", pipeline::deliver::step(&context, &name)).await == Step::Worked
-    {}
-    name
 }
 
 /// Says that the daemon lives, and watches the clock. Gives the seat back at the end, unless it was lost.

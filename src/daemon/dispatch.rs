@@ -1,0 +1,255 @@
+//! Dispatch: keeps every account that has something due sending.
+//!
+//! One thing at a time each: an account is free again only when its outcome is recorded. One loop claims and
+//! records for all of them, so that what falls together shares a commit; the sends run side by side.
+
+use std::collections::HashMap;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::Id;
+use tokio::task::JoinError;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+use tracing::warn;
+
+use crate::clock;
+use crate::daemon::AFTER_ERROR;
+use crate::daemon::BREATH;
+use crate::daemon::GRACE;
+use crate::daemon::LONGEST_SLEEP;
+use crate::daemon::Pulse;
+use crate::daemon::until;
+use crate::metric;
+use crate::pipeline::Context;
+use crate::pipeline::deliver;
+use crate::store::account;
+use crate::store::db;
+use crate::store::db::Changes;
+use crate::store::delivery;
+use crate::store::finish::Outcome;
+
+/// Accounts claimed, or outcomes recorded, in one commit at most: few enough that nobody waits long for it.
+const BATCH: usize = 64;
+
+/// The pause before outcomes that the database did not take are offered again.
+const RECORD_AGAIN: Duration = Duration::from_millis(500);
+
+/// Sends until `stop`, then waits for what is in flight. Returns how many sends had to be left without an answer.
+pub(super) async fn run(context: Arc<Context>, pulse: Arc<Pulse>, stop: CancellationToken) -> usize {
+    let mut dispatcher = Dispatcher::new(context, pulse);
+    let mut changes = dispatcher.context.db.changes();
+    while !stop.is_cancelled() {
+        let free = tokio::select! {
+            () = stop.cancelled() => break,
+            answers = answered(&mut dispatcher.sends) => dispatcher.take(answers),
+            () = dispatcher.next_look.wait(&mut changes) => dispatcher.look().await,
+        };
+        dispatcher.advance(free).await;
+    }
+    dispatcher.drain().await
+}
+
+type Answered = Result<(Id, Outcome), JoinError>;
+
+/// Waits for an answer and takes those along that are there too. For ever while nothing is in flight.
+async fn answered(sends: &mut JoinSet<Outcome>) -> Vec<Answered> {
+    let Some(first) = sends.join_next_with_id().await else { return std::future::pending().await };
+    let mut answers = vec![first];
+    while answers.len() < BATCH
+        && let Some(next) = sends.try_join_next_with_id()
+    {
+        answers.push(next);
+    }
+    answers
+}
+
+/// When the queue is looked at again: at once after a change, at the next moment at which something may move.
+struct NextLook {
+    not_before: Instant,
+    at: Instant,
+}
+
+impl NextLook {
+    async fn wait(&self, changes: &mut Changes) {
+        tokio::time::sleep_until(self.not_before).await;
+        changes.next(self.at.saturating_duration_since(Instant::now())).await;
+    }
+}
+
+struct Dispatcher {
+    context: Arc<Context>,
+    pulse: Arc<Pulse>,
+    watchdog: Watchdog,
+    next_look: NextLook,
+    sends: JoinSet<Outcome>,
+    /// The accounts whose send is in flight.
+    sending: HashMap<Id, String>,
+    /// What the database did not take yet; these accounts send nothing else meanwhile.
+    unrecorded: Vec<Outcome>,
+}
+
+impl Dispatcher {
+    fn new(context: Arc<Context>, pulse: Arc<Pulse>) -> Dispatcher {
+        let now = Instant::now();
+        Dispatcher {
+            context,
+            pulse,
+            watchdog: Watchdog::of_systemd(),
+            next_look: NextLook { not_before: now, at: now },
+            sends: JoinSet::new(),
+            sending: HashMap::new(),
+            unrecorded: Vec::new(),
+        }
+    }
+
+    /// Looks which accounts have something due and are free.
+    async fn look(&mut self) -> Vec<String> {
+        let now = self.context.now();
+        let due = account::list_due(&self.context.db, now).await;
+        let next = delivery::next_moment(&self.context.db, now).await.unwrap_or_default();
+        self.next_look =
+            NextLook { not_before: Instant::now() + BREATH, at: Instant::now() + until(next, now) };
+        match due {
+            Ok(mut due) => {
+                self.pulse.beat(now);
+                self.watchdog.feed();
+                let busy: HashSet<&str> = self.busy().collect();
+                due.retain(|name| !busy.contains(name.as_str()));
+                due
+            }
+            Err(error) => {
+                error!(error = %error, "The queue could not be read");
+                self.rest(AFTER_ERROR);
+                Vec::new()
+            }
+        }
+    }
+
+    /// Puts the next look off, so that an outage of the database is no busy loop. What was due then still is.
+    fn rest(&mut self, pause: Duration) {
+        self.next_look.not_before = Instant::now() + pause;
+        self.next_look.at = self.next_look.not_before;
+    }
+
+    fn busy(&self) -> impl Iterator<Item = &str> {
+        let unrecorded = self.unrecorded.iter().map(|outcome| outcome.claimed.account.as_str());
+        self.sending.values().map(String::as_str).chain(unrecorded)
+    }
+
+    /// Takes answers in; their accounts, which are free as soon as that is recorded.
+    fn take(&mut self, answers: Vec<Answered>) -> Vec<String> {
+        let mut free = Vec::new();
+        for answer in answers {
+            match answer {
+                Ok((id, outcome)) => {
+                    self.sending.remove(&id);
+                    free.push(outcome.claimed.account.clone());
+                    self.unrecorded.push(outcome);
+                }
+                Err(error) => {
+                    self.sending.remove(&error.id());
+                    error!(error = %error, "A send panicked; its delivery will be read back when its lease ends");
+                }
+            }
+        }
+        free
+    }
+
+    /// Records what is not recorded yet, claims on free accounts, and sends, until none of these has anything left that
+    /// is due.
+    async fn advance(&mut self, mut free: Vec<String>) {
+        while !(free.is_empty() && self.unrecorded.is_empty()) {
+            let rest = free.split_off(free.len().min(BATCH));
+            let outcomes = std::mem::take(&mut self.unrecorded);
+            match self.turn(&outcomes, &free).await {
+                Ok(again) => free = [rest, again].concat(),
+                Err(error) => {
+                    metric::step_error("deliver");
+                    error!(error = %error, "Step deliver failed");
+                    self.advance_singly(outcomes, free).await;
+                    self.rest(if self.unrecorded.is_empty() { AFTER_ERROR } else { RECORD_AGAIN });
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The same, account by account, so that a row which can't be read or written keeps nobody else waiting.
+    async fn advance_singly(&mut self, outcomes: Vec<Outcome>, mut free: Vec<String>) {
+        for outcome in outcomes {
+            let account = outcome.claimed.account.clone();
+            free.retain(|name| *name != account);
+            let recorded = self.turn(std::slice::from_ref(&outcome), std::slice::from_ref(&account)).await;
+            if let Err(error) = recorded {
+                warn!(account.name = account, error = %error, "The result of a send on {account} could not be recorded yet");
+                self.unrecorded.push(outcome);
+            }
+        }
+        for name in free {
+            if let Err(error) = self.turn(&[], std::slice::from_ref(&name)).await {
+                warn!(account.name = name, error = %error, "Nothing can be claimed on {name} yet");
+            }
+        }
+    }
+
+    /// One turn, and its sends started. Returns the accounts on which there may be more to claim.
+    async fn turn(&mut self, outcomes: &[Outcome], free: &[String]) -> db::Result<Vec<String>> {
+        let claims = deliver::turn(&self.context, outcomes, free).await?;
+        for claimed in claims.sends {
+            let (context, account) = (self.context.clone(), claimed.account().to_owned());
+            let send = self.sends.spawn(async move { deliver::send(&context, claimed).await });
+            self.sending.insert(send.id(), account);
+        }
+        Ok(claims.again)
+    }
+
+    /// No new claims; what is in flight gets its time. Returns how many sends stay without a recorded answer.
+    async fn drain(mut self) -> usize {
+        let deadline = Instant::now() + GRACE;
+        while !(self.sends.is_empty() && self.unrecorded.is_empty()) {
+            let patience = if self.unrecorded.is_empty() { GRACE } else { RECORD_AGAIN };
+            let wait = deadline.min(Instant::now() + patience);
+            // Nothing answered in time: what is there is offered again, until the time is up.
+            let answers = tokio::time::timeout_at(wait, answered(&mut self.sends)).await.unwrap_or_default();
+            self.take(answers);
+            self.advance(Vec::new()).await;
+            if Instant::now() >= deadline {
+                break;
+            }
+        }
+        let aborted = self.sends.len() + self.unrecorded.len();
+        self.sends.shutdown().await;
+        if aborted > 0 {
+            warn!(sends = aborted, "Stopped with {aborted} sends in flight; they will be read back");
+        }
+        aborted
+    }
+}
+
+/// Systemd's watchdog, fed by claim cycles that really ran, so that a stuck queue gets the daemon restarted.
+struct Watchdog {
+    every: Option<Duration>,
+    fed: std::time::Instant,
+}
+
+impl Watchdog {
+    /// Fed three times as often as systemd asks; not at all where it does not ask.
+    fn of_systemd() -> Watchdog {
+        Watchdog { every: sd_notify::watchdog_enabled().map(|limit| limit / 3), fed: clock::monotonic() }
+    }
+
+    fn feed(&mut self) {
+        let Some(every) = self.every else { return };
+        if self.fed.elapsed() < every.min(LONGEST_SLEEP * 5) {
+            return;
+        }
+        self.fed = clock::monotonic();
+        if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]) {
+            warn!(error = %error, "Systemd's watchdog could not be fed");
+        }
+    }
+}
