@@ -53,10 +53,11 @@ pub(super) async fn run(context: Arc<Context>, pulse: Arc<Pulse>, stop: Cancella
     dispatcher.drain().await
 }
 
-type Answered = Result<(Id, Outcome), JoinError>;
+/// What a send came to; `None` of a post that was worded anew instead.
+type Answered = Result<(Id, Option<Outcome>), JoinError>;
 
 /// Waits for an answer and takes those along that are there too. For ever while nothing is in flight.
-async fn answered(sends: &mut JoinSet<Outcome>) -> Vec<Answered> {
+async fn answered(sends: &mut JoinSet<Option<Outcome>>) -> Vec<Answered> {
     let Some(first) = sends.join_next_with_id().await else { return std::future::pending().await };
     let mut answers = vec![first];
     while answers.len() < BATCH
@@ -85,9 +86,9 @@ struct Dispatcher {
     pulse: Arc<Pulse>,
     watchdog: Watchdog,
     next_look: NextLook,
-    sends: JoinSet<Outcome>,
+    sends: JoinSet<Option<Outcome>>,
     /// The accounts whose send is in flight.
-    sending: HashMap<Id, String>,
+    busy: HashMap<Id, String>,
     /// What the database did not take yet; these accounts send nothing else meanwhile.
     unrecorded: Vec<Outcome>,
 }
@@ -101,7 +102,7 @@ impl Dispatcher {
             watchdog: Watchdog::of_systemd(),
             next_look: NextLook { not_before: now, at: now },
             sends: JoinSet::new(),
-            sending: HashMap::new(),
+            busy: HashMap::new(),
             unrecorded: Vec::new(),
         }
     }
@@ -117,7 +118,7 @@ impl Dispatcher {
             Ok(mut due) => {
                 self.pulse.beat(now);
                 self.watchdog.feed();
-                let busy: HashSet<&str> = self.busy().collect();
+                let busy = self.busy_accounts();
                 due.retain(|name| !busy.contains(name.as_str()));
                 due
             }
@@ -135,9 +136,9 @@ impl Dispatcher {
         self.next_look.at = self.next_look.not_before;
     }
 
-    fn busy(&self) -> impl Iterator<Item = &str> {
+    fn busy_accounts(&self) -> HashSet<&str> {
         let unrecorded = self.unrecorded.iter().map(|outcome| outcome.claimed.account.as_str());
-        self.sending.values().map(String::as_str).chain(unrecorded)
+        self.busy.values().map(String::as_str).chain(unrecorded).collect()
     }
 
     /// Takes answers in; their accounts, which are free as soon as that is recorded.
@@ -146,12 +147,11 @@ impl Dispatcher {
         for answer in answers {
             match answer {
                 Ok((id, outcome)) => {
-                    self.sending.remove(&id);
-                    free.push(outcome.claimed.account.clone());
-                    self.unrecorded.push(outcome);
+                    free.extend(self.busy.remove(&id));
+                    self.unrecorded.extend(outcome);
                 }
                 Err(error) => {
-                    self.sending.remove(&error.id());
+                    self.busy.remove(&error.id());
                     error!(error = %error, "A send panicked; its delivery will be read back when its lease ends");
                 }
             }
@@ -201,8 +201,16 @@ impl Dispatcher {
         let claims = deliver::turn(&self.context, outcomes, free).await?;
         for claimed in claims.sends {
             let (context, account) = (self.context.clone(), claimed.account().to_owned());
-            let send = self.sends.spawn(async move { deliver::send(&context, claimed).await });
-            self.sending.insert(send.id(), account);
+            let send = self.sends.spawn(async move { Some(deliver::send(&context, claimed).await) });
+            self.busy.insert(send.id(), account);
+        }
+        for stale in claims.stale {
+            let (context, account) = (self.context.clone(), stale.account.clone());
+            let reworded = self.sends.spawn(async move {
+                deliver::reword(&context, &stale).await;
+                None
+            });
+            self.busy.insert(reworded.id(), account);
         }
         Ok(claims.again)
     }

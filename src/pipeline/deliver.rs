@@ -4,6 +4,7 @@
 //! it is; if the process dies meanwhile the row is `sending` and becomes doubt, never a second send.
 //! Claims and records of many accounts share a commit; sends run side by side, one an account.
 
+use std::time::Duration;
 use std::time::Instant;
 
 use chrono::DateTime;
@@ -56,13 +57,27 @@ impl Claimed {
     }
 }
 
+/// The pause of an account whose next post could not be worded anew.
+const REWORD_AGAIN: Duration = Duration::from_secs(1);
+
 /// What is to be done after a turn.
 #[derive(Debug, Default)]
 pub struct Claims {
     /// What is to be sent now, one an account at most.
     pub sends: Vec<Claimed>,
+    /// Posts that are to be worded anew before their account goes on, because their articles changed.
+    pub stale: Vec<Stale>,
     /// Accounts whose next delivery moved on without a send; the one behind it may be due too.
     pub again: Vec<String>,
+}
+
+/// A post whose article has a newer version.
+#[derive(Debug)]
+pub struct Stale {
+    /// The account whose turn it is on.
+    pub account: String,
+    /// The post.
+    pub post: i64,
 }
 
 /// Records what came of sends, and claims what goes out next on each of `free`, where anything may go now; in one
@@ -84,27 +99,26 @@ pub async fn turn(context: &Context, outcomes: &[Outcome], free: &[String]) -> R
     for (wish, claim) in wishes.into_iter().zip(turn.claims) {
         let name = wish.account;
         match claim {
-            Claim::Nothing => continue,
-            Claim::Sending(delivery) => {
-                claims.sends.push(Claimed { delivery: *delivery, at });
-                continue;
-            }
+            Claim::Nothing => {}
+            Claim::Sending(delivery) => claims.sends.push(Claimed { delivery: *delivery, at }),
+            Claim::Stale { post } => claims.stale.push(Stale { account: name, post }),
             Claim::Moved(state) => {
                 count(context, &name, state);
                 info!(account.name = name, "The next delivery on {name} became {state} without a send");
+                claims.again.push(name);
             }
-            Claim::Stale { post } => reword(context, post).await,
         }
-        claims.again.push(name);
     }
     Ok(claims)
 }
 
-/// A fault in one post keeps no other from going out; it is met again at the next look.
-async fn reword(context: &Context, post: i64) {
+/// Words a post anew. A fault in one keeps no other from going out; it is met again at the account's next turn.
+pub async fn reword(context: &Context, stale: &Stale) {
+    let post = stale.post;
     if let Err(error) = compose::reword(context, post).await {
         metric::step_error("reword");
         error!(post.id = post, error = %error, "Post {post} could not be worded anew after its article changed");
+        tokio::time::sleep(REWORD_AGAIN).await;
     }
 }
 

@@ -222,14 +222,15 @@ async fn next_due(
                  AND n.state = 'scheduled' AND n.due_at <= $1 ORDER BY n.due_at, n.id LIMIT 1)"
         )
     };
+    // SQLite takes the tables of a CROSS JOIN in their order; left alone it would walk through all that wait.
     let sql = format!(
         "SELECT {COLUMNS},
                 (SELECT count(*) FROM article a WHERE a.id = p.article AND a.version > p.version) AS stale
-           FROM {TABLES}
-          WHERE d.state = 'scheduled' AND d.id IN (
-                SELECT COALESCE({}) FROM (VALUES {}) AS v
-                 WHERE NOT EXISTS (SELECT 1 FROM delivery s WHERE s.account = v.column1 AND s.state = 'sending'))
-          ORDER BY d.account{}",
+           FROM (SELECT COALESCE({}) AS id FROM (VALUES {}) AS v
+                  WHERE NOT EXISTS (SELECT 1 FROM delivery s WHERE s.account = v.column1 AND s.state = 'sending')
+                ) AS next
+          CROSS JOIN {TABLES}
+          WHERE d.id = next.id AND d.state = 'scheduled' ORDER BY d.account{}",
         Lane::ALL.map(first_of).join(", "),
         placeholders(2, open.len(), 2),
         // One that somebody is changing this moment is left for the next look; waiting for it could cross another wait.

@@ -414,7 +414,10 @@ async fn round(context: &Context) -> Step {
 /// Sends what goes out next on one account.
 async fn deliver(context: &Context, account: &str) -> Step {
     let claims = pipeline::deliver::turn(context, &[], &[account.to_owned()]).await.unwrap();
-    let idle = claims.sends.is_empty() && claims.again.is_empty();
+    let idle = claims.sends.is_empty() && claims.stale.is_empty() && claims.again.is_empty();
+    for stale in &claims.stale {
+        pipeline::deliver::reword(context, stale).await;
+    }
     for claimed in claims.sends {
         let outcome = pipeline::deliver::send(context, claimed).await;
         pipeline::deliver::turn(context, &[outcome], &[]).await.unwrap();

@@ -1,4 +1,4 @@
-//! Turn: answers and claims that share a commit, each account by its own rules.
+//! Turn: answers and claims that share a commit, each by its own rules.
 
 use crate::model::delivery::Delivery;
 use crate::model::delivery::State;
