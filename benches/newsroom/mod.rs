@@ -19,7 +19,6 @@ use axum::middleware::Next;
 use axum::response::IntoResponse;
 use axum::response::Response;
 use axum::routing::get;
-use axum::routing::post;
 use chrono::DateTime;
 use chrono::Utc;
 use tokio::net::TcpListener;
@@ -49,7 +48,7 @@ pub struct Poll {
 
 impl Newsroom {
     /// Serves a sandbox with so many of the sample articles. `/feed` is its feed, `/many/1` and on are small feeds
-    /// that never change, `/bare` takes whatever is posted to it.
+    /// that never change.
     pub async fn open(articles: usize) -> anyhow::Result<Newsroom> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let base = format!("http://{}", listener.local_addr()?);
@@ -59,7 +58,6 @@ impl Newsroom {
         let watcher = newsroom.clone();
         let app = Router::new()
             .route("/many/{number}", get(unchanging))
-            .route("/bare", post(|| async { "{\"id\":\"1\"}" }))
             .fallback_service(newsroom.sandbox.router())
             .layer(middleware::from_fn(move |request, next| watch(watcher.clone(), request, next)));
         tokio::spawn(async move { axum::serve(listener, app).await });
