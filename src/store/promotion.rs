@@ -273,9 +273,9 @@ pub struct Standing {
 /// # Errors
 /// What the engine says.
 pub async fn standing(tx: &mut Tx, id: i64, account: &str, now: DateTime<Utc>) -> Result<Standing> {
-    let sql = "SELECT MAX(CASE WHEN p.state = 'review' OR (p.state = 'approved' AND p.enqueued = 0)
+    let sql = "SELECT CAST(MAX(CASE WHEN p.state = 'review' OR (p.state = 'approved' AND p.enqueued = 0)
                                OR (d.state IN ('scheduled', 'sending', 'unconfirmed', 'held') AND d.good_until > $3)
-                          THEN 1 ELSE 0 END) AS waiting,
+                          THEN 1 ELSE 0 END) AS BIGINT) AS waiting,
                       MAX(CASE WHEN d.state IN ('sending', 'unconfirmed', 'delivered', 'parked')
                           THEN d.attempt_started_at END) AS sent_at
                  FROM post p LEFT JOIN delivery d ON d.post = p.id WHERE p.origin = $1 AND p.account = $2";
