@@ -17,6 +17,7 @@ use serde_json::json;
 use crate::cli::Failure;
 use crate::cli::desk::Desk;
 use crate::clock;
+use crate::config::account::Account;
 use crate::model::account::Platform;
 use crate::model::audit;
 use crate::model::lane::Lane;
@@ -33,6 +34,7 @@ use crate::store::listing;
 use crate::store::post;
 use crate::store::promotion;
 use crate::store::promotion::Stored;
+use crate::text::quote::shown;
 
 /// Lines of each list that `show` prints.
 const SHOWN: usize = 20;
@@ -199,13 +201,15 @@ pub async fn promotion(config: Option<&Path>, command: PromotionCommand) -> Resu
             find(&desk, &name).await?;
             let stopped =
                 promotion::stop(&desk.db, &desk.stamp(), &name, reason.as_deref(), &desk.policy()).await?;
-            let Some(called_off) = stopped else { return Err(anyhow!("{name:?} is stopped already").into()) };
+            let Some(called_off) = stopped else {
+                return Err(anyhow!("{} is stopped already", shown(&name)).into());
+            };
             say(&format!("promotion {name} stopped; {called_off} posts called off"))
         }
         PromotionCommand::Resume { name } => {
             find(&desk, &name).await?;
             if !promotion::resume(&desk.db, &desk.stamp(), &name, desk.config.timezone).await? {
-                return Err(anyhow!("{name:?} is not stopped").into());
+                return Err(anyhow!("{} is not stopped", shown(&name)).into());
             }
             say(&format!("promotion {name} goes on"))
         }
@@ -225,7 +229,7 @@ fn say(line: &str) -> Result<(), Failure> {
 async fn find(desk: &Desk, name: &str) -> Result<Stored, Failure> {
     let found = promotion::find(&desk.db, name).await?;
     found.ok_or_else(|| {
-        anyhow!("no promotion is called {name:?}; `promotion list` shows those there are").into()
+        anyhow!("no promotion is called {}; `promotion list` shows those there are", shown(&name)).into()
     })
 }
 
@@ -245,21 +249,23 @@ async fn add(desk: &Desk, wish: &Wish) -> Result<(), Failure> {
     if promotion::insert(&mut tx, &stamp, &promotion, tz).await?.is_none() {
         let name = &promotion.name;
         return Err(anyhow!(
-            "a promotion is called {name:?} already; take another name, or change it by `promotion import`"
+            "a promotion is called {} already; take another name, or change it by `promotion import`",
+            shown(&name)
         )
         .into());
     }
     tx.commit().await?;
     let first = promotion.next_after(stamp.at, tz).map(|at| moment(at, tz)).unwrap_or_default();
     say(&format!("promotion {} added; it goes out first at {first}", promotion.name))?;
-    let repeats_on_x =
-        promotion.texts.len() == 1
-            && !matches!(promotion.plan, Plan::Once(_))
-            && desk.config.accounts.iter().any(|account| {
-                account.platform() == Platform::X && promotion.accounts.contains(&account.name)
-            });
-    if repeats_on_x {
-        say("note: X refuses a text it has had lately; give --text again for wordings that take turns")?;
+    let refuses = |account: &str| {
+        let platform = desk.config.accounts.iter().find(|it| it.name == account).map(Account::platform);
+        matches!(platform, Some(Platform::Facebook | Platform::X))
+    };
+    let repeats = promotion.texts.len() == 1 && !matches!(promotion.plan, Plan::Once(_));
+    if repeats && promotion.accounts.iter().any(|account| refuses(account)) {
+        say(
+            "note: Facebook refuses the same words twice in a row, and X within about a day; such a turn goes by there. Give --text again for wordings that take turns",
+        )?;
     }
     Ok(())
 }
@@ -448,7 +454,7 @@ async fn approve(desk: &Desk, name: &str) -> Result<(), Failure> {
     let stored = find(desk, name).await?;
     let hash = promote::approval_hash(&stored.promotion, &desk.config);
     if !promotion::approve(&desk.db, &desk.stamp(), &stored, &hash).await? {
-        return Err(anyhow!("{name:?} changed meanwhile; look at it again").into());
+        return Err(anyhow!("{} changed meanwhile; look at it again", shown(&name)).into());
     }
     // Its posts that wait with these very bytes are meant too.
     let bytes = promote::bytes(&stored.promotion, &desk.config);

@@ -27,6 +27,7 @@ use crate::store::db::Db;
 use crate::store::db::Result;
 use crate::store::promotion;
 use crate::store::promotion::Stored;
+use crate::text::quote::shown;
 
 /// Rows written in one transaction: few enough that no firing waits long for it.
 const BATCH: usize = 200;
@@ -118,8 +119,8 @@ fn judge(
         let name = &promotion.name;
         return Err(vec![Fault::new(
             "name",
-            format!("{name:?} stands in row {first} already"),
-            format!("{name:?} ซ้ำกับแถว {first} เหลือไว้แถวเดียว"),
+            format!("{} stands in row {first} already", shown(name)),
+            format!("{} ซ้ำกับแถว {first} เหลือไว้แถวเดียว", shown(name)),
         )]);
     }
     if known.get(promotion.name.as_str()).is_some_and(|stored| stored.promotion == promotion) {
@@ -316,8 +317,9 @@ fn read_row(
             None if cell.is_empty() => continue,
             None => {
                 let column = (index + 1).to_string();
-                let thai = format!("{cell:?} อยู่นอกหัวตาราง ถ้าข้อความมีเครื่องหมายจุลภาค ให้ใส่ในเครื่องหมาย \"…\"");
-                faults.push(Fault::new(&column, format!("{cell:?} stands under no heading"), thai));
+                let thai =
+                    format!("{} อยู่นอกหัวตาราง ถ้าข้อความมีเครื่องหมายจุลภาค ให้ใส่ในเครื่องหมาย \"…\"", shown(cell));
+                faults.push(Fault::new(&column, format!("{} stands under no heading", shown(cell)), thai));
                 continue;
             }
         };

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use chrono::DateTime;
+use chrono::TimeDelta;
 use chrono::Utc;
 use serde_json::json;
 use tracing::info;
@@ -43,9 +44,14 @@ use crate::store::post;
 use crate::store::post::Draft;
 use crate::store::promotion;
 use crate::store::promotion::Stored;
+use crate::text::quote::shown;
 
 /// Why a post of a promotion waits for a person.
 const REVIEW: &str = "the promotion is not approved";
+
+/// X refuses a text that it has had "recently" and publishes no number; Facebook refuses one that repeats the Page's
+/// last post (platforms/x.md, platforms/facebook.md section 10).
+const SAME_ON_X: TimeDelta = TimeDelta::hours(24);
 
 /// Decides about the planned moment that came first, and makes its posts.
 ///
@@ -228,6 +234,17 @@ async fn draft(
         Ok(payload) => payload,
         Err(unfit) => return Ok(Err(Skip::Unfit(unfit.to_string()))),
     };
+    // Sent all the same, it would come back as a doubt that only a person can settle.
+    let refused = match account.platform() {
+        Platform::Facebook => promotion::is_newest(tx, name, &payload.hash).await?,
+        Platform::X => {
+            promotion::went_out_since(tx, stored.id, name, &payload.hash, not_before - SAME_ON_X).await?
+        }
+        Platform::Line => false,
+    };
+    if refused {
+        return Ok(Err(Skip::Repeated));
+    }
     Ok(Ok(Draft {
         account: name.to_owned(),
         platform: account.platform(),
@@ -281,8 +298,8 @@ pub fn faults(promotion: &Promotion, config: &Config) -> Vec<Fault> {
             let known = if known.is_empty() { "none yet".to_owned() } else { known.join(", ") };
             faults.push(Fault::new(
                 "accounts",
-                format!("no account is called {name:?}; there are {known}"),
-                format!("ไม่มีบัญชีชื่อ {name:?} ในการตั้งค่า มี {known}"),
+                format!("no account is called {}; there are {known}", shown(name)),
+                format!("ไม่มีบัญชีชื่อ {} ในการตั้งค่า มี {known}", shown(name)),
             ));
             continue;
         };

@@ -285,6 +285,34 @@ pub async fn standing(tx: &mut Tx, id: i64, account: &str, now: DateTime<Utc>) -
     Ok(Standing { waiting: row.maybe_int("waiting")? == Some(1), sent_at: row.maybe_time("sent_at")? })
 }
 
+/// Whether these bytes of a promotion went out on `account` since `since`, or may have.
+///
+/// # Errors
+/// What the engine says.
+pub async fn went_out_since(
+    tx: &mut Tx,
+    id: i64,
+    account: &str,
+    hash: &str,
+    since: DateTime<Utc>,
+) -> Result<bool> {
+    let sql = "SELECT 1 AS one FROM post p JOIN delivery d ON d.post = p.id
+                WHERE p.origin = $1 AND p.account = $2 AND p.hash = $3 AND d.changed_at > $4
+                  AND d.state IN ('sending', 'unconfirmed', 'parked', 'delivered') LIMIT 1";
+    Ok(tx.one(sql, args![origin(id), account, hash, since]).await?.is_some())
+}
+
+/// Whether these bytes are what `account` published last, as far as we know.
+///
+/// # Errors
+/// What the engine says.
+pub async fn is_newest(tx: &mut Tx, account: &str, hash: &str) -> Result<bool> {
+    let sql = "SELECT p.hash FROM delivery d JOIN post p ON p.id = d.post
+                WHERE d.account = $1 AND d.remote_id IS NOT NULL ORDER BY d.changed_at DESC, d.id DESC LIMIT 1";
+    let newest = tx.one(sql, args![account]).await?.map(|row| row.text("hash")).transpose()?;
+    Ok(newest.as_deref() == Some(hash))
+}
+
 /// Stops a promotion: nothing more of it goes out, also not what waits already. Returns how many posts were called
 /// off; `None` if there is no promotion of that name that runs.
 ///

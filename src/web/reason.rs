@@ -56,6 +56,7 @@ const THAI: &[(&str, &str)] = &[
     ("missed: ", "เลยเวลาไปแล้วตอนที่ระบบไม่ได้ทำงาน: …"),
     ("a hold is on", "กำลังพักการโพสต์"),
     ("its last post still waits", "โพสต์ครั้งก่อนยังไม่ได้ออก"),
+    ("the platform refuses the same words again so soon", "แพลตฟอร์มไม่รับข้อความเดิมซ้ำในเวลาใกล้กัน"),
     ("it does not fit: ", "แพลตฟอร์มไม่รับ: …"),
     ("cancelled on the page", "คนยกเลิกจากหน้าเว็บ"),
 ];

@@ -140,6 +140,8 @@ pub enum Skip {
     Held,
     /// The promotion's last post on the account has not gone out yet.
     Waiting,
+    /// The platform would refuse the same words again so soon.
+    Repeated,
     /// The configuration doesn't know the account any more.
     Unconfigured,
     /// The platform would not take it, in its words.
@@ -159,6 +161,7 @@ impl fmt::Display for Skip {
             Skip::Missed(count) => write!(f, "missed: {count} planned moments"),
             Skip::Held => f.write_str("a hold is on"),
             Skip::Waiting => f.write_str("its last post still waits"),
+            Skip::Repeated => f.write_str("the platform refuses the same words again so soon"),
             Skip::Unconfigured => f.write_str("the account is not configured any more"),
             Skip::Unfit(reason) => write!(f, "it does not fit: {reason}"),
         }
@@ -175,6 +178,7 @@ impl Skip {
             Skip::Missed(_) => "missed",
             Skip::Held => "hold",
             Skip::Waiting => "waiting",
+            Skip::Repeated => "repeated",
             Skip::Unconfigured => "unconfigured",
             Skip::Unfit(_) => "unfit",
         }

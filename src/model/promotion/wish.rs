@@ -22,6 +22,7 @@ use crate::model::schedule::Slots;
 use crate::model::schedule::duration;
 use crate::model::schedule::duration_text;
 use crate::model::schedule::time_of_day;
+use crate::text::quote::shown;
 
 /// How long a post of a promotion stays worth sending if nothing is said: as for routes.
 const GOOD_FOR: &str = "6h";
@@ -177,8 +178,12 @@ impl Wish {
         if let (Some(from), Some(until)) = (from, until)
             && until <= from
         {
-            let text = format!("{:?} lies before the start {:?}; let it end later", self.until, self.from);
-            let thai = format!("{:?} อยู่ก่อนวันเริ่ม {:?} แก้ให้จบหลังเริ่ม", self.until, self.from);
+            let text = format!(
+                "{} lies before the start {}; let it end later",
+                shown(&self.until),
+                shown(&self.from)
+            );
+            let thai = format!("{} อยู่ก่อนวันเริ่ม {} แก้ให้จบหลังเริ่ม", shown(&self.until), shown(&self.from));
             note(Fault::new("until", text, thai));
         }
         let read = || {
@@ -318,9 +323,10 @@ fn name(text: &str) -> Result<String, Fault> {
         Fault::new(
             "name",
             format!(
-                "{name:?} is no name; use 1 to {LONGEST_NAME} characters on one line, not beginning with `-`"
+                "{} is no name; use 1 to {LONGEST_NAME} characters on one line, not beginning with `-`",
+                shown(name)
             ),
-            format!("{name:?} ใช้เป็นชื่อไม่ได้ ใช้ 1 ถึง {LONGEST_NAME} ตัวอักษรในบรรทัดเดียว และไม่ขึ้นต้นด้วย -"),
+            format!("{} ใช้เป็นชื่อไม่ได้ ใช้ 1 ถึง {LONGEST_NAME} ตัวอักษรในบรรทัดเดียว และไม่ขึ้นต้นด้วย -", shown(name)),
         )
     })
 }
@@ -329,8 +335,12 @@ fn accounts(text: &str) -> Result<Vec<String>, Fault> {
     let mut accounts: Vec<String> = Vec::new();
     for name in items(text) {
         if accounts.iter().any(|known| known == name) {
-            let thai = format!("บัญชี {name:?} ซ้ำ เอาออกหนึ่งที่");
-            return Err(Fault::new("accounts", format!("{name:?} stands there twice; take one out"), thai));
+            let thai = format!("บัญชี {} ซ้ำ เอาออกหนึ่งที่", shown(name));
+            return Err(Fault::new(
+                "accounts",
+                format!("{} stands there twice; take one out", shown(name)),
+                thai,
+            ));
         }
         accounts.push(name.to_owned());
     }
@@ -345,8 +355,8 @@ fn once(text: &str, tz: Tz) -> Result<Plan, Fault> {
     if moment.is_day {
         return Err(Fault::new(
             "once",
-            format!("{text:?} has no time of day; write it as \"2026-12-01T09:00\""),
-            format!("{text:?} ไม่มีเวลา เขียนแบบ 2026-12-01 09:00"),
+            format!("{} has no time of day; write it as \"2026-12-01T09:00\"", shown(text)),
+            format!("{} ไม่มีเวลา เขียนแบบ 2026-12-01 09:00", shown(text)),
         ));
     }
     let at = moment.instant.or_else(|| first_instant(moment.wall, tz));
@@ -356,10 +366,11 @@ fn once(text: &str, tz: Tz) -> Result<Plan, Fault> {
 fn cron(text: &str) -> Result<Plan, Fault> {
     text.parse::<Cron>().map(Plan::Cron).map_err(|fault| {
         let thai = if fault.contains("never fires") {
-            format!("{text:?} ไม่มีวันถึงเวลา เพราะไม่มีวันนี้ในปฏิทิน")
+            format!("{} ไม่มีวันถึงเวลา เพราะไม่มีวันนี้ในปฏิทิน", shown(text))
         } else {
             format!(
-                "{text:?} อ่านไม่ได้ เขียนห้าช่อง: นาที ชั่วโมง วันที่ เดือน วันในสัปดาห์ (0 คืออาทิตย์) เช่น 0 9 * * 1-5 ({fault})"
+                "{} อ่านไม่ได้ เขียนห้าช่อง: นาที ชั่วโมง วันที่ เดือน วันในสัปดาห์ (0 คืออาทิตย์) เช่น 0 9 * * 1-5 ({fault})",
+                shown(text)
             )
         };
         Fault::new("cron", fault, thai)
@@ -375,7 +386,7 @@ fn slots(text: &str) -> Result<Plan, Fault> {
             Fault::new(
                 "slots",
                 fault,
-                format!("{item:?} ไม่ใช่เวลา เขียนชั่วโมงกับนาที 00:00 ถึง 23:59 เช่น 09:00,18:30"),
+                format!("{} ไม่ใช่เวลา เขียนชั่วโมงกับนาที 00:00 ถึง 23:59 เช่น 09:00,18:30", shown(item)),
             )
         })?);
     }
@@ -394,8 +405,14 @@ struct Moment {
 fn no_moment(column: &str, text: &str) -> Fault {
     Fault::new(
         column,
-        format!("{text:?} is no time; write \"2026-12-01\", \"2026-12-01T09:00\" or \"1/12/2569 9:00\""),
-        format!("{text:?} อ่านเป็นวันเวลาไม่ได้ เขียนแบบ 2026-12-01 หรือ 2026-12-01 09:00 หรือ 1/12/2569 9:00"),
+        format!(
+            "{} is no time; write \"2026-12-01\", \"2026-12-01T09:00\" or \"1/12/2569 9:00\"",
+            shown(text)
+        ),
+        format!(
+            "{} อ่านเป็นวันเวลาไม่ได้ เขียนแบบ 2026-12-01 หรือ 2026-12-01 09:00 หรือ 1/12/2569 9:00",
+            shown(text)
+        ),
     )
 }
 
@@ -474,8 +491,11 @@ fn days(text: &str) -> Result<WeekdaySet, Fault> {
         let (Some(first), Some(last)) = (weekday(first), weekday(last)) else {
             return Err(Fault::new(
                 "days",
-                format!("{item:?} is no day of the week; write mon,tue,wed,thu,fri,sat,sun or mon-fri"),
-                format!("{item:?} ไม่ใช่วันในสัปดาห์ เขียนแบบ mon,wed,fri หรือ mon-fri หรือ จันทร์,พุธ"),
+                format!(
+                    "{} is no day of the week; write mon,tue,wed,thu,fri,sat,sun or mon-fri",
+                    shown(item)
+                ),
+                format!("{} ไม่ใช่วันในสัปดาห์ เขียนแบบ mon,wed,fri หรือ mon-fri หรือ จันทร์,พุธ", shown(item)),
             ));
         };
         let mut day = first;
@@ -503,8 +523,8 @@ fn number(column: &str, text: &str) -> Result<Option<u32>, Fault> {
         Ok(number) if plain && number > 0 => Ok(Some(number)),
         _ => Err(Fault::new(
             column,
-            format!("{text:?} is no number from 1 on; leave it out for no limit"),
-            format!("{text:?} ไม่ใช่จำนวนตั้งแต่ 1 ขึ้นไป ถ้าไม่จำกัดให้เว้นว่าง"),
+            format!("{} is no number from 1 on; leave it out for no limit", shown(text)),
+            format!("{} ไม่ใช่จำนวนตั้งแต่ 1 ขึ้นไป ถ้าไม่จำกัดให้เว้นว่าง", shown(text)),
         )),
     }
 }
@@ -517,8 +537,8 @@ fn span(column: &str, text: &str) -> Result<Option<Duration>, Fault> {
         Some(span) if !span.is_zero() => Ok(Some(span)),
         _ => Err(Fault::new(
             column,
-            format!("{text:?} is no duration; write \"90s\", \"30m\", \"2h\" or \"7d\""),
-            format!("{text:?} ไม่ใช่ระยะเวลา เขียนแบบ 30m (นาที) 2h (ชั่วโมง) 7d (วัน)"),
+            format!("{} is no duration; write \"90s\", \"30m\", \"2h\" or \"7d\"", shown(text)),
+            format!("{} ไม่ใช่ระยะเวลา เขียนแบบ 30m (นาที) 2h (ชั่วโมง) 7d (วัน)", shown(text)),
         )),
     }
 }
@@ -534,8 +554,8 @@ fn link(text: &str) -> Result<Option<String>, Fault> {
         }
         _ => Err(Fault::new(
             "link",
-            format!("{text:?} is no address; give a whole one, with https://"),
-            format!("{text:?} ไม่ใช่ลิงก์ ใส่ให้ครบ ขึ้นต้นด้วย https://"),
+            format!("{} is no address; give a whole one, with https://", shown(text)),
+            format!("{} ไม่ใช่ลิงก์ ใส่ให้ครบ ขึ้นต้นด้วย https://", shown(text)),
         )),
     }
 }
@@ -570,8 +590,8 @@ fn word<T: Copy>(column: &str, text: &str, words: &[(&str, T)]) -> Result<T, Fau
         let all = all.join(", ");
         Fault::new(
             column,
-            format!("{text:?} isn't known; there are {all}"),
-            format!("ไม่รู้จัก {text:?} ใช้ได้: {all}"),
+            format!("{} isn't known; there are {all}", shown(text)),
+            format!("ไม่รู้จัก {} ใช้ได้: {all}", shown(text)),
         )
     })
 }
