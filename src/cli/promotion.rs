@@ -229,7 +229,7 @@ fn say(line: &str) -> Result<(), Failure> {
 async fn find(desk: &Desk, name: &str) -> Result<Stored, Failure> {
     let found = promotion::find(&desk.db, name).await?;
     found.ok_or_else(|| {
-        anyhow!("no promotion is called {}; `promotion list` shows those there are", shown(&name)).into()
+        anyhow!("no promotion is called {}; `promotion list` shows those there are", shown(name)).into()
     })
 }
 
@@ -250,7 +250,7 @@ async fn add(desk: &Desk, wish: &Wish) -> Result<(), Failure> {
         let name = &promotion.name;
         return Err(anyhow!(
             "a promotion is called {} already; take another name, or change it by `promotion import`",
-            shown(&name)
+            shown(name)
         )
         .into());
     }
@@ -454,7 +454,7 @@ async fn approve(desk: &Desk, name: &str) -> Result<(), Failure> {
     let stored = find(desk, name).await?;
     let hash = promote::approval_hash(&stored.promotion, &desk.config);
     if !promotion::approve(&desk.db, &desk.stamp(), &stored, &hash).await? {
-        return Err(anyhow!("{} changed meanwhile; look at it again", shown(&name)).into());
+        return Err(anyhow!("{} changed meanwhile; look at it again", shown(name)).into());
     }
     // Its posts that wait with these very bytes are meant too.
     let bytes = promote::bytes(&stored.promotion, &desk.config);

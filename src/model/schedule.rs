@@ -189,13 +189,10 @@ pub fn duration(text: &str) -> Option<Duration> {
 /// Writes a duration as [`duration`] reads it, in the largest unit that holds it whole; parts of a second are left out.
 pub fn duration_text(duration: Duration) -> String {
     let seconds = duration.as_secs();
-    match seconds {
-        0 => "0s".to_owned(),
-        _ if seconds % 86_400 == 0 => format!("{}d", seconds / 86_400),
-        _ if seconds % 3_600 == 0 => format!("{}h", seconds / 3_600),
-        _ if seconds % 60 == 0 => format!("{}m", seconds / 60),
-        _ => format!("{seconds}s"),
-    }
+    let units = [(86_400, "d"), (3_600, "h"), (60, "m")];
+    let whole = units.into_iter().find(|(unit, _)| seconds > 0 && seconds.is_multiple_of(*unit));
+    let (unit, name) = whole.unwrap_or((1, "s"));
+    format!("{}{name}", seconds / unit)
 }
 
 /// Stretches of the day in which an account keeps silent; none by default.

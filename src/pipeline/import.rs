@@ -344,3 +344,67 @@ fn read_row(
     }
     if faults.is_empty() { Ok(wish) } else { Err(faults) }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TABLE: &str = "name,text,accounts,cron\nก,ข้อความ,page,0 9 * * *\n";
+
+    type Rows = Vec<(usize, String)>;
+
+    /// The rows of a table: number and name of the good ones, number and column of the bad ones.
+    fn read(bytes: &[u8]) -> (Rows, Rows) {
+        let (good, bad) = parse(&decode(bytes));
+        let columns =
+            bad.into_iter().flat_map(|bad| bad.faults.into_iter().map(move |it| (bad.row, it.column)));
+        (good.into_iter().map(|good| (good.row, good.wish.name)).collect(), columns.collect())
+    }
+
+    #[test]
+    fn a_table_is_read_in_every_encoding_and_with_every_comma() {
+        let utf16: Vec<u8> =
+            [0xfeff].into_iter().chain(TABLE.encode_utf16()).flat_map(u16::to_le_bytes).collect();
+        let expected = (vec![(2, "ก".to_owned())], Vec::new());
+        assert_eq!(read(TABLE.as_bytes()), expected);
+        assert_eq!(read(&utf16), expected);
+        assert_eq!(read(&WINDOWS_874.encode(TABLE).0), expected);
+        for delimiter in [";", "\t"] {
+            assert_eq!(read(TABLE.replace(',', delimiter).as_bytes()), expected, "{delimiter:?}");
+        }
+    }
+
+    #[test]
+    fn rows_are_counted_as_spreadsheets_count_them() {
+        let table = "name,text,accounts\r\nก,\"สอง\r\nบรรทัด\",page\r\n\r\n,,\r\nข,ข้อความ,page\r\n\r\n\r\nค,ข้อความ,page,เศษ";
+        let (good, bad) = read(table.as_bytes());
+        assert_eq!(good, [(2, "ก".to_owned()), (5, "ข".to_owned())]);
+        assert_eq!(bad, [(8, "4".to_owned())]);
+    }
+
+    #[test]
+    fn a_heading_that_is_not_understood_stops_the_table() {
+        let columns = |heading: &str| read(format!("{heading}\nก,ข,page\n").as_bytes()).1;
+        assert_eq!(columns("name,text,accounts,until,untill"), [(1, "untill".to_owned())]);
+        assert_eq!(columns("name,text,text"), [(1, "text".to_owned()), (1, "accounts".to_owned())]);
+        assert_eq!(columns("name,text,text_51,accounts"), [(1, "text_51".to_owned())]);
+        assert_eq!(columns("Name,Text 2,text,ACCOUNTS,,"), []);
+    }
+
+    #[test]
+    fn letters_that_can_not_be_read_are_told_with_their_column() {
+        let mut table = WINDOWS_874.encode("name,text,accounts\nก,ข้อความ").0.into_owned();
+        table.extend([0xfc, b',', b'p', b'\n']);
+        assert_eq!(read(&table).1, [(2, "text".to_owned())]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_table_breaks_the_reading(bytes in prop::collection::vec(any::<u8>(), 0..200), rows in "[a,;\"\r\n\t]{0,60}") {
+            read(&bytes);
+            read(format!("name,text,accounts\n{rows}").as_bytes());
+        }
+    }
+}

@@ -408,7 +408,7 @@ mod tests {
             texts: vec!["สั้น".into(), text.into()],
             accounts: accounts.into(),
             slots: "09:00".into(),
-            link: "https://shop.example/ลด".into(),
+            link: "https://shop.co.th/ลด".into(),
             label: "โฆษณา".into(),
             ..Wish::default()
         };
@@ -421,10 +421,10 @@ mod tests {
         let text = |platform| payload(&promotion, "ลดทั้งร้าน", platform, false).unwrap();
         assert_eq!(
             text(Platform::Facebook).body,
-            r#"{"message":"โฆษณา\nลดทั้งร้าน","link":"https://shop.example/ลด"}"#
+            r#"{"message":"โฆษณา\nลดทั้งร้าน","link":"https://shop.co.th/ลด"}"#
         );
         // X and LINE end an address at the first Thai letter, so there it is escaped.
-        let escaped = "โฆษณา\nลดทั้งร้าน\n\nhttps://shop.example/%E0%B8%A5%E0%B8%94";
+        let escaped = "โฆษณา\nลดทั้งร้าน\n\nhttps://shop.co.th/%E0%B8%A5%E0%B8%94";
         assert_eq!(text(Platform::X).text, escaped);
         assert_eq!(text(Platform::Line).text, escaped);
     }
@@ -432,7 +432,7 @@ mod tests {
     #[test]
     fn a_link_that_the_words_hold_is_not_repeated() {
         let promotion = promotion("x", "page");
-        let words = "ดูที่ https://shop.example/ลด วันนี้";
+        let words = "ดูที่ https://shop.co.th/ลด วันนี้";
         assert_eq!(payload(&promotion, words, Platform::X, false).unwrap().text, format!("โฆษณา\n{words}"));
     }
 

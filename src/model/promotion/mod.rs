@@ -4,6 +4,7 @@
 //! fires, each moment at most once. All of it is decided here, from the history of firings, without a clock.
 
 pub mod wish;
+mod field;
 
 use std::fmt;
 use std::time::Duration;
