@@ -1,4 +1,4 @@
-//! Field: reads one field of a wish, and says in two languages what is wrong with it.
+//! Field: reads one field of a wish and says what is wrong with it.
 //!
 //! Days are read as Thai spreadsheets write them: day before month, and years of the Buddhist era too.
 

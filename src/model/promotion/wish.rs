@@ -1,4 +1,4 @@
-//! Wish: a promotion as people write it, on a command line, in a table, on a page.
+//! Wish: holds a promotion as people write it, all of it text.
 //!
 //! Every field is text. [`Wish::read`] finds all faults at once, each with its column, in English and in Thai;
 //! [`Promotion::wish`] writes the one form that is stored, compared and exported.

@@ -1,4 +1,4 @@
-//! Promotion: a moment fires once, caps and distance hold across nodes and restarts, and the switch stops all.
+//! Promotion: what fires once, what counts, and what a stop stops.
 
 use std::time::Duration;
 
