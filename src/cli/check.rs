@@ -14,7 +14,10 @@ use crate::http::fetch::Limits;
 use crate::http::fetch::Trust;
 use crate::http::guard::Guard;
 use crate::model::source::Memory;
+use crate::pipeline::promote;
 use crate::platform::Publisher;
+use crate::store::db;
+use crate::store::db::Db;
 
 /// `songkhao check`.
 ///
@@ -26,12 +29,41 @@ pub async fn check(path: Option<&Path>, online: bool) -> Result<(), Failure> {
     for remark in config.remarks() {
         writeln!(out, "note: {remark}")?;
     }
+    for remark in orphans(&config).await {
+        writeln!(out, "note: {remark}")?;
+    }
     let (sources, accounts, routes) = (config.sources.len(), config.accounts.len(), config.routes.len());
     writeln!(out, "configuration: good ({sources} sources, {accounts} accounts, {routes} routes)")?;
     if online && !probe_all(&config, &mut out).await? {
         return Err(Failure::No);
     }
     Ok(())
+}
+
+/// Promotions that name accounts which this configuration doesn't know; a database that isn't there has none.
+async fn orphans(config: &Config) -> Vec<String> {
+    let url = &config.database.url;
+    if url.sqlite_path().is_some_and(|path| !path.exists()) {
+        return Vec::new();
+    }
+    let found: db::Result<Vec<(String, String)>> = async {
+        let Some(db) = Db::look(url.expose()).await? else { return Ok(Vec::new()) };
+        let found = promote::orphans(&db, config).await;
+        db.close().await;
+        found
+    }
+    .await;
+    match found {
+        Ok(orphans) => orphans
+            .into_iter()
+            .map(|(name, account)| {
+                format!(
+                    "promotion {name} posts to {account}, which is no account any more; nothing of it goes out there"
+                )
+            })
+            .collect(),
+        Err(error) => vec![format!("whether promotions fit the accounts can't be told: {error}")],
+    }
 }
 
 async fn probe_all(config: &Config, out: &mut impl Write) -> Result<bool, Failure> {

@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::config::env::Process;
 use crate::model::audit::Actor;
 use crate::model::checkpoint::Signer;
+use crate::model::transition::Policy;
 use crate::pipeline::Context;
 use crate::secret::ExposeSecret;
 use crate::secret::Keys;
@@ -55,6 +56,20 @@ impl Desk {
             at: clock::now(),
             node: self.config.node.name.as_str().to_owned(),
             actor: Actor::Shell { shell },
+        }
+    }
+
+    /// The settings of the delivery rules for a person's decision, which uses none of a platform's traits.
+    pub fn policy(&self) -> Policy {
+        let delivery = &self.config.delivery;
+        Policy {
+            retry_base: delivery.retry_base,
+            retry_cap: delivery.retry_cap,
+            timeout: delivery.timeout,
+            confirm_after: delivery.confirm_after,
+            recognises_repeats: false,
+            can_read_back: false,
+            circuit_after: delivery.circuit_after,
         }
     }
 

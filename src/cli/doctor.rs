@@ -124,11 +124,12 @@ fn page(findings: &[Finding]) -> String {
         let _infallible = writeln!(page, "{mark:<5} {about:<widest$}  {text}");
     }
     let needy = findings.iter().filter(|finding| finding.verdict == Verdict::Person).count();
-    page + &match needy {
+    page.push_str(&match needy {
         0 => "\nNothing needs a person.\n".to_owned(),
         1 => "\n1 thing needs a person.\n".to_owned(),
         needy => format!("\n{needy} things need a person.\n"),
-    }
+    });
+    page
 }
 
 async fn examine(config: &Config, now: DateTime<Utc>) -> Vec<Finding> {

@@ -16,6 +16,7 @@ pub mod source;
 pub mod text;
 pub mod post;
 pub mod hold;
+pub mod promotion;
 pub mod account;
 pub mod audit;
 pub mod user;
@@ -111,6 +112,9 @@ enum Command {
     /// Stop posting, with a reason, until it is lifted.
     #[command(subcommand)]
     Hold(hold::HoldCommand),
+    /// Editors' own messages, which go out once or again and again.
+    #[command(subcommand)]
+    Promotion(promotion::PromotionCommand),
     /// Look at accounts.
     #[command(subcommand)]
     Account(account::AccountCommand),
@@ -259,6 +263,7 @@ async fn carry_out(cli: Cli) -> Result<(), Failure> {
         Command::Text(command) => Ok(text(command)?),
         Command::Post(command) => post::post(config, command).await,
         Command::Hold(command) => hold::hold(config, command).await,
+        Command::Promotion(command) => promotion::promotion(config, command).await,
         Command::Account(command) => account::account(config, command).await,
         Command::User(command) => user::user(config, command).await,
         Command::Audit(command) => audit::audit(config, command).await,

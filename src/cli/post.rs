@@ -12,7 +12,6 @@ use crate::cli::desk::Desk;
 use crate::model::attempt::Receipt;
 use crate::model::delivery::State;
 use crate::model::transition::Event;
-use crate::model::transition::Policy;
 use crate::model::transition::Resolution;
 use crate::store::attempt;
 use crate::store::delivery;
@@ -186,19 +185,8 @@ async fn decide(desk: &Desk, id: i64, approve: bool, reason: Option<&str>) -> Re
 }
 
 async fn apply(desk: &Desk, id: i64, event: Event) -> Result<(), Failure> {
-    let delivery = &desk.config.delivery;
-    // A person's decision uses none of the platform's traits.
-    let policy = Policy {
-        retry_base: delivery.retry_base,
-        retry_cap: delivery.retry_cap,
-        timeout: delivery.timeout,
-        confirm_after: delivery.confirm_after,
-        recognises_repeats: false,
-        can_read_back: false,
-        circuit_after: delivery.circuit_after,
-    };
     let happening = Happening { evidence: json!({ "by": "command line" }), ..Happening::from(event) };
-    match delivery::apply(&desk.db, &desk.stamp(), id, None, happening, &policy).await? {
+    match delivery::apply(&desk.db, &desk.stamp(), id, None, happening, &desk.policy()).await? {
         Ok(delivery) => {
             writeln!(std::io::stdout().lock(), "delivery {id} {}", delivery.facts.state)?;
             Ok(())

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::cli::Failure;
 use crate::cli::desk::Desk;
+use crate::cli::promotion;
 use crate::model::article::Content;
 use crate::model::article::Entry;
 use crate::model::article::aliases;
@@ -19,7 +20,7 @@ use crate::store::db::Db;
 use crate::store::listing;
 use crate::store::source;
 
-/// `songkhao why URL`.
+/// `songkhao why URL`: the articles under this address, and the promotions that lead to it.
 ///
 /// # Errors
 /// When no article has this address (exit 1), or what the database says.
@@ -32,6 +33,9 @@ pub async fn why(config: Option<&Path>, url: &str, as_json: bool) -> Result<(), 
     let articles = article::list_by_link(&desk.db, url, &aliases("", &named)).await?;
     let mut out = std::io::stdout().lock();
     if articles.is_empty() {
+        if promotion::tell_by_link(&desk, url, as_json, &mut out).await? > 0 {
+            return Ok(());
+        }
         return unknown(&desk.db, url, &mut out).await;
     }
     for article in &articles {
@@ -41,6 +45,10 @@ pub async fn why(config: Option<&Path>, url: &str, as_json: bool) -> Result<(), 
         } else {
             tell(&desk, article, &story, &mut out).await?;
         }
+    }
+    // One JSON line an article is what scripts read; people are told of promotions of it too.
+    if !as_json {
+        promotion::tell_by_link(&desk, url, false, &mut out).await?;
     }
     Ok(())
 }

@@ -16,7 +16,7 @@ use crate::config::reader::shown;
 use crate::config::reader::suggestion;
 use crate::config::schema::Section;
 use crate::config::service::Delivery;
-use crate::config::value::duration;
+use crate::model::schedule::duration;
 
 /// Records every fault between keys of `root`.
 pub(super) fn check(reader: &mut Reader<'_>, root: &DeTable<'_>) {

@@ -5,6 +5,10 @@ use std::collections::BTreeMap;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+pub use crate::text::quote::clip;
+pub use crate::text::quote::quote;
+pub use crate::text::quote::shown;
+
 use crate::config::Config;
 use crate::config::env::Env;
 use crate::config::fault::Fault;
@@ -273,34 +277,6 @@ pub fn render(value: &DeValue<'_>) -> String {
                 .collect();
             format!("{{ {} }}", pairs.join(", "))
         }
-    }
-}
-
-/// The text between quotation marks, on one line. Unlike Rust's own escapes, these leave Thai vowels and tones alone.
-pub fn quote(text: &str) -> String {
-    let mut out = String::from('"');
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => out.extend(['\\', c]),
-            _ if c.is_control() => out.extend(c.escape_default()),
-            _ => out.push(c),
-        }
-    }
-    out.push('"');
-    out
-}
-
-/// A text quoted in a fault, cut to what fits on a line.
-pub fn shown(text: &str) -> String {
-    quote(&clip(text))
-}
-
-/// A text cut to what fits on a line.
-pub fn clip(text: &str) -> String {
-    const LONGEST: usize = 60;
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
     }
 }
 

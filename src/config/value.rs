@@ -26,6 +26,7 @@ use crate::model::schedule::Quiet;
 use crate::model::schedule::QuietHours;
 use crate::model::schedule::Slots;
 use crate::model::schedule::When;
+use crate::model::schedule::duration;
 use crate::model::schedule::time_of_day;
 
 const TEXT: &str = "a text";
@@ -38,8 +39,6 @@ const NETWORK: &str = "a network such as \"10.0.0.0/8\"";
 const SOCKET: &str = "an IP address with a port, such as \"127.0.0.1:8080\"";
 const WHEN: &str = "\"now\", { cron = \"0 7,12,18 * * *\" } or { slots = [\"07:30\", \"12:00\"] }";
 
-/// The longest duration; more is surely a slip, and the limit keeps sums with times from overflowing.
-const LONGEST: Duration = Duration::from_secs(36_500 * 24 * 60 * 60);
 /// A name may have so many characters.
 const LONGEST_NAME: usize = 64;
 
@@ -135,23 +134,6 @@ impl Value for Duration {
             None => reader.wrong(at, format!("{} is no duration; write {DURATION}", shown(text))),
         }
     }
-}
-
-/// Reads `90s`, `2m`, `24h`, `7d`: digits and one unit.
-pub fn duration(text: &str) -> Option<Duration> {
-    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let seconds: u64 = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 60 * 60,
-        "d" => 24 * 60 * 60,
-        _ => return None,
-    };
-    if !number.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let number: u64 = number.parse().ok()?;
-    Some(Duration::from_secs(number.checked_mul(seconds)?)).filter(|duration| *duration <= LONGEST)
 }
 
 /// Whether `value` lies within the rule's bounds.
@@ -379,30 +361,6 @@ impl<T: Value> Value for Vec<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations_have_one_number_and_one_unit() {
-        let seconds = |text| duration(text).map(|duration| duration.as_secs());
-        for (text, expected) in [
-            ("0s", Some(0)),
-            ("90s", Some(90)),
-            ("2m", Some(120)),
-            ("24h", Some(86_400)),
-            ("7d", Some(604_800)),
-            ("", None),
-            ("s", None),
-            ("90", None),
-            ("+5s", None),
-            ("-5s", None),
-            ("1.5h", None),
-            ("1h30m", None),
-            ("5 s", None),
-            ("5ว", None),
-            ("999999999999d", None),
-        ] {
-            assert_eq!(seconds(text), expected, "{text:?}");
-        }
-    }
 
     #[test]
     fn names_may_be_thai_and_may_not_break_a_path() {

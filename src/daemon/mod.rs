@@ -38,6 +38,7 @@ use crate::store::delivery;
 use crate::store::leap;
 use crate::store::node;
 use crate::store::node::Seat;
+use crate::store::promotion;
 use crate::store::source;
 
 /// The longest a loop sleeps: changes made by another process on SQLite are seen within it.
@@ -136,6 +137,14 @@ pub async fn adopt(context: &Context) -> db::Result<()> {
             "Called off {cancelled} deliveries of accounts that are not configured any more"
         );
     }
+    promotion::replan(&context.db, context.config.timezone, context.now()).await?;
+    for (name, account) in pipeline::promote::orphans(&context.db, &context.config).await? {
+        warn!(
+            promotion.name = name,
+            account.name = account,
+            "Promotion {name} names account {account}, which is not configured any more"
+        );
+    }
     Ok(())
 }
 
@@ -229,7 +238,7 @@ async fn read(context: Arc<Context>, stop: CancellationToken) {
     }
 }
 
-/// Summarize, compose, fire, enqueue: the desk's work, in order.
+/// Summarize, compose, fire, promote, enqueue: the desk's work, in order.
 async fn edit(context: Arc<Context>, stop: CancellationToken) {
     let mut changes = context.db.changes();
     while !stop.is_cancelled() {
@@ -237,13 +246,16 @@ async fn edit(context: Arc<Context>, stop: CancellationToken) {
         worked |= attempt("summarize", pipeline::summarize::step(&context)).await == Step::Worked;
         worked |= attempt("compose", pipeline::compose::step(&context)).await == Step::Worked;
         worked |= attempt("fire", pipeline::fire::step(&context)).await == Step::Worked;
+        worked |= attempt("promote", pipeline::promote::step(&context)).await == Step::Worked;
         worked |= attempt("enqueue", pipeline::enqueue::step(&context)).await == Step::Worked;
         if worked {
             continue;
         }
         let now = context.now();
         let settled = article::next_moment(&context.db).await.unwrap_or_default();
-        let next = [settled, pipeline::fire::next_moment(&context, now)].into_iter().flatten().min();
+        let promoted = pipeline::promote::next_moment(&context).await.unwrap_or_default();
+        let digest = pipeline::fire::next_moment(&context, now);
+        let next = [settled, digest, promoted].into_iter().flatten().min();
         tokio::time::sleep(BREATH).await;
         stop.run_until_cancelled(changes.next(until(next, now))).await;
     }

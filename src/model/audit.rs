@@ -258,6 +258,10 @@ actions! {
     PromotionChanged "promotion.changed" "แก้โปรโมชัน";
     PromotionRemoved "promotion.removed" "ลบโปรโมชัน";
     PromotionFired "promotion.fired" "ถึงเวลาโปรโมชัน";
+    PromotionSkipped "promotion.skipped" "ข้ามรอบโปรโมชัน";
+    PromotionStopped "promotion.stopped" "หยุดโปรโมชัน";
+    PromotionResumed "promotion.resumed" "ใช้โปรโมชันต่อ";
+    PromotionApproved "promotion.approved" "อนุมัติโปรโมชัน";
     UserAdded "user.added" "เพิ่มผู้ใช้";
     UserChanged "user.changed" "แก้ผู้ใช้หรือสิทธิ์";
     UserRemoved "user.removed" "ลบผู้ใช้";

@@ -10,6 +10,7 @@ pub mod account;
 pub mod lane;
 pub mod cron;
 pub mod schedule;
+pub mod promotion;
 pub mod post;
 pub mod delivery;
 pub mod transition;

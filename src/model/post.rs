@@ -29,6 +29,15 @@ pub enum Message {
         /// Deliver without a sound (nights).
         silent: bool,
     },
+    /// A LINE text message, shown whole: a person's own words.
+    LineText {
+        /// The text; at most 5,000 UTF-16 units, not empty.
+        text: String,
+        /// The link in it, by which it is known.
+        link: Option<String>,
+        /// Deliver without a sound (nights).
+        silent: bool,
+    },
 }
 
 /// One bubble of a LINE Flex message.

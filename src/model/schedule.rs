@@ -4,6 +4,7 @@
 //! one that occurs twice as the first.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use chrono::{DateTime, Days, LocalResult, NaiveTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
@@ -63,32 +64,48 @@ pub fn firings(
     now: DateTime<Utc>,
     tz: Tz,
 ) -> Vec<DateTime<Utc>> {
+    firings_of(&|after| when.next_after(after, tz), misfire, last, now)
+}
+
+/// The same for any plan, told by the first planned moment later than a given one.
+pub fn firings_of(
+    next_after: &dyn Fn(DateTime<Utc>) -> Option<DateTime<Utc>>,
+    misfire: Misfire,
+    last: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> Vec<DateTime<Utc>> {
     let punctual = before(now, PUNCTUAL);
     let last = last.unwrap_or(punctual);
     match misfire {
-        Misfire::Skip => planned(when, last.max(punctual), now, tz),
-        Misfire::Once => newest(when, last, now, tz).into_iter().collect(),
+        Misfire::Skip => planned(next_after, last.max(punctual), now).collect(),
+        Misfire::Once => newest(next_after, last, now).into_iter().collect(),
         Misfire::CatchUp => {
-            let mut all = planned(when, last.max(before(now, CATCH_UP_WITHIN)), now, tz);
+            let mut all: Vec<_> = planned(next_after, last.max(before(now, CATCH_UP_WITHIN)), now).collect();
             all.split_off(all.len().saturating_sub(CATCH_UP_MOST))
         }
     }
 }
 
 /// All planned moments in `(after, until]`.
-fn planned(when: &When, after: DateTime<Utc>, until: DateTime<Utc>, tz: Tz) -> Vec<DateTime<Utc>> {
-    std::iter::successors(when.next_after(after, tz), |at| when.next_after(*at, tz))
-        .take_while(|at| *at <= until)
-        .collect()
+pub fn planned(
+    next_after: &dyn Fn(DateTime<Utc>) -> Option<DateTime<Utc>>,
+    after: DateTime<Utc>,
+    until: DateTime<Utc>,
+) -> impl Iterator<Item = DateTime<Utc>> {
+    std::iter::successors(next_after(after), |at| next_after(*at)).take_while(move |at| *at <= until)
 }
 
 /// The newest planned moment in `(after, until]`: looks into ever longer stretches, so that a line which fires each
 /// minute costs little after months of silence, and so does one that fires once a year.
-fn newest(when: &When, after: DateTime<Utc>, until: DateTime<Utc>, tz: Tz) -> Option<DateTime<Utc>> {
+fn newest(
+    next_after: &dyn Fn(DateTime<Utc>) -> Option<DateTime<Utc>>,
+    after: DateTime<Utc>,
+    until: DateTime<Utc>,
+) -> Option<DateTime<Utc>> {
     let mut reach = TimeDelta::hours(1);
     loop {
         let start = before(until, reach).max(after);
-        if let Some(at) = planned(when, start, until, tz).pop() {
+        if let Some(at) = planned(next_after, start, until).last() {
             return Some(at);
         }
         if start <= after {
@@ -147,6 +164,35 @@ pub fn time_of_day(text: &str) -> Result<NaiveTime, String> {
     let two_digits = text.len() == 5 && text.bytes().enumerate().all(|(i, b)| i == 2 || b.is_ascii_digit());
     let time = two_digits.then(|| NaiveTime::parse_from_str(text, "%H:%M").ok()).flatten();
     time.ok_or_else(|| format!("{text:?} is no time of day; write hours and minutes, \"00:00\" to \"23:59\""))
+}
+
+/// The longest duration; more is surely a slip, and the limit keeps sums with times from overflowing.
+const LONGEST: Duration = Duration::from_secs(36_500 * 24 * 60 * 60);
+
+/// Reads `90s`, `2m`, `24h`, `7d`: digits and one unit.
+pub fn duration(text: &str) -> Option<Duration> {
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let seconds: u64 = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 60 * 60,
+        "d" => 24 * 60 * 60,
+        _ => return None,
+    };
+    if !number.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let number: u64 = number.parse().ok()?;
+    Some(Duration::from_secs(number.checked_mul(seconds)?)).filter(|duration| *duration <= LONGEST)
+}
+
+/// Writes a duration as [`duration`] reads it, in the largest unit that holds it whole; parts of a second are left out.
+pub fn duration_text(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let units = [(86_400, "d"), (3_600, "h"), (60, "m")];
+    let whole = units.into_iter().find(|(unit, _)| seconds > 0 && seconds.is_multiple_of(*unit));
+    let (unit, name) = whole.unwrap_or((1, "s"));
+    format!("{}{name}", seconds / unit)
 }
 
 /// Stretches of the day in which an account keeps silent; none by default.
@@ -297,6 +343,38 @@ mod tests {
     fn now_has_no_firings_of_its_own() {
         let now = utc("2026-11-02T12:00");
         assert!(firings(&When::Now, Misfire::CatchUp, None, now, Bangkok).is_empty());
+    }
+
+    #[test]
+    fn durations_have_one_number_and_one_unit() {
+        let seconds = |text| duration(text).map(|duration| duration.as_secs());
+        for (text, expected) in [
+            ("0s", Some(0)),
+            ("90s", Some(90)),
+            ("2m", Some(120)),
+            ("24h", Some(86_400)),
+            ("7d", Some(604_800)),
+            ("", None),
+            ("s", None),
+            ("90", None),
+            ("+5s", None),
+            ("-5s", None),
+            ("1.5h", None),
+            ("1h30m", None),
+            ("5 s", None),
+            ("5ว", None),
+            ("999999999999d", None),
+        ] {
+            assert_eq!(seconds(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_duration_reads_back_as_it_was_written() {
+        for text in ["0s", "90s", "2m", "5h", "7d"] {
+            assert_eq!(duration_text(duration(text).unwrap()), text);
+        }
+        assert_eq!(duration_text(Duration::from_secs(24 * 3_600)), "1d");
     }
 
     #[test]

@@ -12,6 +12,8 @@ pub mod summarize;
 pub mod template;
 pub mod compose;
 pub mod fire;
+pub mod promote;
+pub mod import;
 pub mod enqueue;
 pub mod deliver;
 pub mod reconcile;

@@ -215,7 +215,7 @@ fn shortened(text: &str, max: usize, measure: &dyn Fn(&str) -> usize) -> String 
 }
 
 /// The link byte for byte, unless it holds letters at which X would end it: those are percent-encoded.
-fn ascii_link(link: &str) -> String {
+pub(crate) fn ascii_link(link: &str) -> String {
     if link.is_ascii() {
         return link.to_owned();
     }

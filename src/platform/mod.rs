@@ -207,6 +207,7 @@ pub fn freeze(message: &Message) -> Result<Payload, Unfit> {
         Message::Facebook { message, link } => facebook::freeze(message, link.as_deref()),
         Message::X { text } => x::freeze(text),
         Message::Line { alt_text, cards, silent } => line::freeze(alt_text, cards, *silent),
+        Message::LineText { text, link, silent } => line::freeze_text(text, link.as_deref(), *silent),
     }
 }
 
@@ -322,6 +323,9 @@ mod tests {
         };
         let line = Message::Line { alt_text: "ข่าว".into(), cards: vec![card], silent: true };
         assert!(freeze(&line).unwrap().body.starts_with(r#"{"messages":[{"type":"flex","altText":"ข่าว","#));
+        let words =
+            Message::LineText { text: "ลดทั้งร้าน".into(), link: None, silent: false };
+        assert_eq!(freeze(&words).unwrap().body, r#"{"messages":[{"type":"text","text":"ลดทั้งร้าน"}]}"#);
     }
 
     fn publisher(connection: Connection) -> anyhow::Result<Publisher> {

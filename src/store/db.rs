@@ -121,6 +121,23 @@ impl Db {
     /// # Errors
     /// When it can't be reached, is newer than this program, or the address is not ours.
     pub async fn open(url: &str, now: DateTime<Utc>) -> Result<Db> {
+        let db = Db::connect(url).await?;
+        migration::run(&db, now).await?;
+        Ok(db)
+    }
+
+    /// Opens the database as it is, to look at it beside a daemon that may be older. `None` if its schema is another
+    /// than this program's.
+    ///
+    /// # Errors
+    /// When it can't be reached, or the address is not ours.
+    pub async fn look(url: &str) -> Result<Option<Db>> {
+        let db = Db::connect(url).await?;
+        let is_current = migration::is_current(&db).await.unwrap_or(false);
+        Ok(Some(db).filter(|_| is_current))
+    }
+
+    async fn connect(url: &str) -> Result<Db> {
         let pool = if url.starts_with("sqlite:") {
             Pool::open_sqlite(url).await?
         } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
@@ -128,9 +145,7 @@ impl Db {
         } else {
             return Err(Error::Address);
         };
-        let db = Db { pool, changes: Arc::new(watch::Sender::new(0)) };
-        migration::run(&db, now).await?;
-        Ok(db)
+        Ok(Db { pool, changes: Arc::new(watch::Sender::new(0)) })
     }
 
     /// Whether PostgreSQL runs underneath.

@@ -63,6 +63,16 @@ pub async fn recover(db: &Db, now: DateTime<Utc>) -> Result<u64> {
             args![now, future],
         )
         .await?;
+    // A moment that fired by the leaping clock has its row, so it doesn't fire again by the true one.
+    changed += tx
+        .execute("UPDATE promotion_firing SET counted_at = $1 WHERE counted_at > $2", args![now, future])
+        .await?;
+    changed += tx
+        .execute(
+            "UPDATE promotion SET passed_at = $1, next_at = CASE WHEN stopped_at IS NULL THEN $1 END WHERE passed_at > $2",
+            args![now, future],
+        )
+        .await?;
     match changed {
         0 => Ok(0),
         _ => tx.commit().await.map(|()| changed),

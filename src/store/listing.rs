@@ -61,6 +61,8 @@ pub struct Filter {
     pub account: Option<String>,
     /// Only the posts of this article, digests that hold it included.
     pub article: Option<i64>,
+    /// Only posts that come from this: `route:line-digest`, `promotion:7`.
+    pub origin: Option<String>,
     /// Only posts older than this one: the next page of a list.
     pub before: Option<i64>,
     /// At most so many, the newest.
@@ -89,13 +91,14 @@ pub async fn list(db: &Db, filter: &Filter) -> Result<Vec<Line>> {
           WHERE (CAST($1 AS TEXT) IS NULL OR p.account = $1) {}
             AND ($3 = '' OR $3 LIKE '%,' || COALESCE(d.state, p.state) || ',%')
             AND (CAST($4 AS BIGINT) IS NULL OR p.id < $4)
+            AND (CAST($6 AS TEXT) IS NULL OR p.origin = $6)
           ORDER BY p.id DESC, d.id DESC LIMIT $5) AS newest
          ORDER BY post, delivery",
         line!(),
         shortcut(filter)
     );
     let limit = filter.limit.unwrap_or(i64::MAX);
-    let values = args![&filter.account, filter.article, states, filter.before, limit];
+    let values = args![&filter.account, filter.article, states, filter.before, limit, &filter.origin];
     db.all(AssertSqlSafe(sql), values).await?.iter().map(read).collect()
 }
 
@@ -104,6 +107,9 @@ pub async fn list(db: &Db, filter: &Filter) -> Result<Vec<Line>> {
 fn shortcut(filter: &Filter) -> &'static str {
     if filter.article.is_some() {
         return "AND p.id IN (SELECT id FROM post WHERE article = $2 UNION SELECT post FROM digest WHERE article = $2)";
+    }
+    if filter.origin.is_some() {
+        return "AND p.origin = $6";
     }
     if filter.states.is_empty()
         || filter.states.iter().any(|state| ["delivered", "approved"].contains(&&**state))

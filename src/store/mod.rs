@@ -12,6 +12,7 @@ pub mod article;
 pub mod boilerplate;
 pub mod summary;
 pub mod route;
+pub mod promotion;
 pub mod post;
 pub mod delivery;
 pub mod moves;

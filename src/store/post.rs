@@ -11,6 +11,9 @@ use crate::model::account::Platform;
 use crate::model::audit::Action;
 use crate::model::lane::Lane;
 use crate::model::post::Payload;
+use crate::model::transition;
+use crate::model::transition::Event;
+use crate::model::transition::Policy;
 use crate::store::audit;
 use crate::store::audit::Stamp;
 use crate::store::db::Db;
@@ -21,6 +24,8 @@ use crate::store::db::Value;
 use crate::store::db::args;
 use crate::store::db::numbers;
 use crate::store::delivery;
+use crate::store::moves;
+use crate::store::moves::Move;
 
 /// A post as compose words it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -354,4 +359,41 @@ fn read(row: &Row) -> Result<Post> {
         approved_by: row.maybe_text("approved_by")?,
         made_at: row.time("made_at")?,
     })
+}
+
+/// Calls off every post of an origin that is not on its way yet. Returns how many there were.
+pub(crate) async fn call_off(
+    tx: &mut Tx,
+    stamp: &Stamp,
+    origin: &str,
+    reason: &str,
+    policy: &Policy,
+) -> Result<usize> {
+    let mut called_off = 0;
+    let lock = if tx.is_postgres() { " FOR UPDATE" } else { "" };
+    let sql = format!(
+        "SELECT id, account, hash FROM post
+          WHERE origin = $1 AND (state = 'review' OR (state = 'approved' AND enqueued = 0)) ORDER BY id{lock}"
+    );
+    for row in tx.all(AssertSqlSafe(sql), args![origin]).await? {
+        let id = row.int("id")?;
+        tx.execute("UPDATE post SET state = 'rejected' WHERE id = $1", args![id]).await?;
+        let mut entry = stamp.entry(Action::PostRejected);
+        entry.post = Some(id.to_string());
+        entry.account = Some(row.text("account")?);
+        entry.payload_hash = Some(row.text("hash")?);
+        entry.detail = json!({ "reason": reason });
+        audit::append(tx, &entry).await?;
+        called_off += 1;
+    }
+    let sql = "SELECT d.id FROM delivery d JOIN post p ON p.id = d.post
+                WHERE p.origin = $1 AND d.state IN ('scheduled', 'held') ORDER BY d.id";
+    for row in tx.all(sql, args![origin]).await? {
+        let Some(delivery) = delivery::find_for_update(tx, row.int("id")?).await? else { continue };
+        let event = Event::Cancelled { reason: reason.to_owned() };
+        let Ok(next) = transition::step(&delivery.facts, event, stamp.at, 0.0, policy) else { continue };
+        moves::write(tx, stamp, [Move::new(&delivery, &next, json!({}))]).await?;
+        called_off += 1;
+    }
+    Ok(called_off)
 }

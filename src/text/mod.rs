@@ -22,6 +22,7 @@ pub mod keyword;
 pub mod length;
 pub mod html;
 pub mod plain;
+pub mod quote;
 pub mod date;
 #[cfg(test)]
 mod vectors;

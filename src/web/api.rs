@@ -40,6 +40,7 @@ pub async fn posts(view: View, Query(asked): Query<Asked>) -> Answer {
         article: asked.article,
         before: asked.before,
         limit: Some(asked.limit.unwrap_or(USUAL).clamp(1, MOST)),
+        ..listing::Filter::default()
     };
     Ok(Json(listing::list(&view.context.db, &filter).await?).into_response())
 }

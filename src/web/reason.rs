@@ -47,6 +47,17 @@ const THAI: &[(&str, &str)] = &[
     ("too_old", "เก่าเกินกำหนด (max_age)"),
     ("no route takes it", "ไม่มีเส้นทางใดรับข่าวนี้"),
     ("the template fails: ", "แม่แบบผิดพลาด: …"),
+    ("the promotion is not approved", "โปรโมชันนี้ต้องให้คนอนุมัติก่อน"),
+    ("the promotion was stopped", "คนสั่งหยุดโปรโมชัน"),
+    ("the promotion was changed", "โปรโมชันถูกแก้ก่อนส่ง"),
+    ("it has gone out as often as it may on one day: ", "ครบจำนวนครั้งต่อวันแล้ว: …"),
+    ("it has gone out as often as it may: ", "ครบจำนวนครั้งทั้งหมดแล้ว: …"),
+    ("too soon after the last one: at least ", "ใกล้กับครั้งก่อนเกินไป ต้องห่างอย่างน้อย …"),
+    ("missed: ", "เลยเวลาไปแล้วตอนที่ระบบไม่ได้ทำงาน: …"),
+    ("a hold is on", "กำลังพักการโพสต์"),
+    ("its last post still waits", "โพสต์ครั้งก่อนยังไม่ได้ออก"),
+    ("the platform refuses the same words again so soon", "แพลตฟอร์มไม่รับข้อความเดิมซ้ำในเวลาใกล้กัน"),
+    ("it does not fit: ", "แพลตฟอร์มไม่รับ: …"),
     ("cancelled on the page", "คนยกเลิกจากหน้าเว็บ"),
 ];
 

@@ -399,6 +399,7 @@ async fn round(context: &Context) -> Step {
         pipeline::summarize::step(context).await.unwrap(),
         pipeline::compose::step(context).await.unwrap(),
         pipeline::fire::step(context).await.unwrap(),
+        pipeline::promote::step(context).await.unwrap(),
         pipeline::enqueue::step(context).await.unwrap(),
         pipeline::reconcile::release(context).await.unwrap(),
         pipeline::reconcile::step(context).await.unwrap(),

@@ -20,3 +20,4 @@ mod app;
 mod posting;
 mod editing;
 mod command_line;
+mod promotion;

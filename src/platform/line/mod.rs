@@ -6,6 +6,7 @@
 
 mod flex;
 mod token;
+mod words;
 
 use chrono::DateTime;
 use chrono::Utc;
@@ -33,6 +34,7 @@ use crate::secret::SecretString;
 use token::Tokens;
 
 pub(crate) use flex::freeze;
+pub(crate) use words::freeze_text;
 
 /// The header by which LINE recognises a repeat (platforms/line.md, section 2).
 const RETRY_KEY: &str = "X-Line-Retry-Key";

@@ -16,6 +16,7 @@ mod lease;
 mod listing;
 mod node;
 mod post;
+mod promotion;
 mod route;
 mod source;
 mod turn;
