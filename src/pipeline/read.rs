@@ -16,11 +16,12 @@ use url::Url;
 
 use crate::clock;
 use crate::config::source::NearDuplicates;
-use crate::feed::page;
+use crate::feed::reader::ReadError;
 use crate::http::fetch::FetchError;
 use crate::http::fetch::Fetched;
 use crate::http::fetch::Limits;
 use crate::http::fetch::Trust;
+use crate::http::fetch::shown;
 use crate::metric;
 use crate::model::article::Content;
 use crate::model::article::Entry;
@@ -136,20 +137,16 @@ async fn fetch(context: &Context, known: &Article) -> std::result::Result<(Entry
         fetched.map_err(|error: FetchError| error.to_string())?;
     let now = context.now();
     let page_hash = hash::sha256_hex(&body);
-    let read = tokio::task::spawn_blocking(move || {
-        page::page(&body, content_type.as_deref(), Some(&final_url), now)
-    });
-    let entry = read
-        .await
-        .map_err(|error| format!("reading broke off: {error}"))?
-        .map_err(|error| error.to_string())?;
+    let read = context.reader.read(body, content_type, &final_url, now);
+    let entry = read.await.map_err(|error: ReadError| error.to_string())?;
+    let at = shown(&final_url);
     if entry.content.text.trim().is_empty() {
-        return Err("the page holds no article text".to_owned());
+        return Err(format!("{at}: the page holds no article text"));
     }
     if !tells_the_same(&known.content, &entry.content) {
-        return Err(
-            "the page has nothing of what the source says; it may be a login or consent wall".to_owned()
-        );
+        return Err(format!(
+            "{at}: the page has nothing of what the source says; it may be a login or consent wall"
+        ));
     }
     Ok((entry, page_hash))
 }

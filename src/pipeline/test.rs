@@ -16,6 +16,7 @@ use wiremock::MockServer;
 use wiremock::ResponseTemplate;
 use wiremock::matchers;
 
+use crate::feed::reader::Reader;
 use crate::model::audit::Action;
 use crate::pipeline::Context;
 use crate::pipeline::Step;
@@ -71,7 +72,8 @@ impl Newsroom {
         let db = Db::open(&url, now()).await.unwrap();
         source::ensure(&db, &["inn".to_owned()], now()).await.unwrap();
         let signer = Keys::derive(&[7; 48]).unwrap().audit_signer("test").unwrap();
-        let context = Context::new(db, config, "boot".into(), Arc::new(now), signer).await.unwrap();
+        let context =
+            Context::new(db, config, "boot".into(), Arc::new(now), signer, Reader::within()).await.unwrap();
         Newsroom { server, context, _folder: folder }
     }
 

@@ -16,6 +16,7 @@ use chrono::Utc;
 use songkhao::config;
 use songkhao::config::Config;
 use songkhao::daemon;
+use songkhao::feed::reader::Reader;
 use songkhao::http;
 use songkhao::http::Timeouts;
 use songkhao::model::account::Platform;
@@ -376,7 +377,8 @@ async fn context(text: &str, clock: &Clock) -> Context {
         config::parse("test.toml", text, &env).unwrap_or_else(|faults| panic!("{faults}\n{text}"));
     let db = Db::open(config.database.url.expose(), clock.now()).await.unwrap();
     let boot = uuid::Uuid::new_v4().to_string();
-    Context::new(db, config, boot, clock.reader(), signer()).await.unwrap()
+    let reader = Reader::at(env!("CARGO_BIN_EXE_songkhao"));
+    Context::new(db, config, boot, clock.reader(), signer(), reader).await.unwrap()
 }
 
 fn signer() -> Signer {
