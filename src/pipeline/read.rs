@@ -133,8 +133,11 @@ async fn fetch(context: &Context, known: &Article) -> std::result::Result<(Entry
     }
     let fetched = context.fetcher.get(&url, Trust::Outside, &Memory::default(), Limits::PAGE).await;
     context.troubles.note(host, fetched.is_err());
-    let Fetched { body, content_type, final_url, .. } =
-        fetched.map_err(|error: FetchError| error.to_string())?;
+    let Fetched { body, content_type, final_url, .. } = fetched.map_err(|error| match error {
+        // It names the host that a redirect leads to, and that may be any.
+        FetchError::Refused(refusal) => format!("{}: {refusal}", shown(&url)),
+        error => error.to_string(),
+    })?;
     let now = context.now();
     let page_hash = hash::sha256_hex(&body);
     let read = context.reader.read(body, content_type, &final_url, now);

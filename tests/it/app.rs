@@ -57,6 +57,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::sync::DropGuard;
 use wiremock::Mock;
 use wiremock::MockServer;
+use wiremock::ResponseTemplate;
 use wiremock::matchers;
 
 use crate::site::Item;
@@ -245,6 +246,16 @@ impl App {
     /// Polls the sources once more and works until nothing is left to do.
     pub async fn poll(&self) {
         self.pass(POLL).await;
+    }
+
+    /// The address of a path on the news site.
+    pub fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.server.uri())
+    }
+
+    /// What the news site answers at a path, feeds apart.
+    pub async fn serve(&self, path: &str, answer: ResponseTemplate) {
+        Mock::given(matchers::path(path)).respond_with(answer).mount(&self.server).await;
     }
 
     /// Shows these articles at source `inn` and lets songkhao do its work.

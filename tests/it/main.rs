@@ -17,6 +17,7 @@ mod simulation;
 mod durability;
 mod site;
 mod app;
+mod reading;
 mod posting;
 mod editing;
 mod command_line;
