@@ -309,7 +309,7 @@ fn confine() -> io::Result<()> {
 impl Task {
     fn carry_out(&self, body: &[u8]) -> Answer {
         match page::page(body, self.content_type.as_deref(), Some(&self.url), self.now) {
-            Ok(entry) => Answer::Read(Box::new(entry)),
+            Ok(page) => Answer::Read(Box::new(page.entry)),
             Err(error) => Answer::Refused(error.to_string()),
         }
     }

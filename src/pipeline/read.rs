@@ -94,9 +94,10 @@ pub async fn step(context: &Context) -> Result<Step> {
         Ok((entry, page_hash)) => {
             let content = merge(&known.content, &entry.content);
             let source = known.sources.first().map_or("", String::as_str);
-            // The page's canonical link is one more name; its title and text are the source's to say.
+            // The page's canonical link and its short one are further names; its title and text are the source's
+            // to say.
             let named =
-                Entry { guid: None, content: Content { link: entry.content.link, ..content.clone() } };
+                Entry { guid: entry.guid, content: Content { link: entry.content.link, ..content.clone() } };
             let names = aliases(source, &named);
             info!(article.id = known.id, "Read the page of article {}", known.id);
             let twins_since = asks_about_twins(context, source).then(|| stamp.at - TWIN_WITHIN);

@@ -3,15 +3,25 @@
 //! Whatever a site does to one article's page costs that article its page and nothing else: a reason that names page
 //! and cause is in the audit log, the excerpt is posted, and the other articles' pages are read as ever.
 
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 use std::time::Instant;
 
+use chrono::DateTime;
+use chrono::SecondsFormat;
+use chrono::Utc;
 use serde_json::Value;
+use songkhao::feed::page;
+use songkhao::feed::page::Page;
+use songkhao::feed::reader::Reader;
 use songkhao::model::account::Platform;
+use songkhao::model::article::aliases;
 use songkhao::model::audit::Action;
 use songkhao::store::article;
 use songkhao::store::audit;
 use songkhao::store::audit::Filter;
+use url::Url;
 use wiremock::ResponseTemplate;
 
 use crate::app::App;
@@ -27,6 +37,20 @@ const TITLE: &str = "ผู้ว่าฯ สงขลา สั่งเฝ้
 const EXCERPT: &str = "ผู้ว่าราชการจังหวัดสงขลาสั่งการให้ทุกอำเภอเฝ้าระวังน้ำท่วมฉับพลัน หลังฝนตกหนักตลอดทั้งคืน […]";
 const STORY: &str = "ผู้ว่าราชการจังหวัดสงขลาสั่งการให้ทุกอำเภอเฝ้าระวังน้ำท่วมฉับพลัน หลังฝนตกหนักตลอดทั้งคืนที่ผ่านมา \
      เจ้าหน้าที่เตรียมเรือท้องแบน 12 ลำ และศูนย์พักพิง 8 แห่ง เพื่อรองรับประชาชนในพื้นที่เสี่ยงริมคลองและที่ลุ่มต่ำ";
+
+/// Pages shaped as ten kinds of Thai sites shape them, in tests/fixtures/feed/site, and where they were asked for.
+const SITES: [(&str, &str); 10] = [
+    ("wordpress_block", "https://www.khorat.example/local/lamtakhong-drain/?utm_source=rss"),
+    ("wordpress_classic", "https://daily.esan.example/2026/11/20/new-dinosaur/"),
+    ("amp", "https://www.setthakit.example/gold/691120-gold-price/amp"),
+    ("shortlink", "https://andaman.example/?p=7719"),
+    ("windows874", "http://www.phlok.example/news/detail.asp?id=91"),
+    ("json_ld_body", "https://bkk.example/news/880114"),
+    ("microdata", "https://center.example/crime/551200?ref=rss"),
+    ("deck_caption_byline", "https://lanna.example/education/20261117-math-gold"),
+    ("tables_and_br", "http://trat.example/news_detail.php?id=552"),
+    ("inn_footer", "https://www.samut.example/crime/news_901234/"),
+];
 
 /// The site of the tests is on this machine.
 const LOCAL: Plan = Plan {
@@ -181,4 +205,42 @@ async fn a_paywalls_teaser_takes_nothing_from_the_excerpt() {
     assert_eq!(app.article().await.content.text, EXCERPT.trim_end_matches(" […]"));
     let texts = app.texts(Platform::Facebook);
     assert!(texts[0].contains("หลังฝนตกหนักตลอดทั้งคืน") && !texts[0].contains("สมัครสมาชิก"), "{texts:?}");
+}
+
+// Ten sites.
+
+/// What is taken from a page, as an editor wants to see it.
+fn shown(page: &Page) -> String {
+    let content = &page.entry.content;
+    let date = |at: Option<DateTime<Utc>>| at.map(|at| at.to_rfc3339_opts(SecondsFormat::Secs, true));
+    let rows = [
+        ("title", Some(content.title.clone())),
+        ("subtitle", page.deck.clone()),
+        ("author", content.author.clone()),
+        ("published", date(content.published)),
+        ("updated", date(content.updated)),
+        ("link", content.link.clone()),
+        ("names", Some(aliases("source", &page.entry).join(" "))),
+        ("image", content.image.clone()),
+        ("caption", page.caption.clone()),
+        ("categories", Some(content.categories.join(", "))),
+        ("problems", Some(page.problems.join("; "))),
+    ];
+    let rows = rows.into_iter().map(|(name, value)| format!("{name}: {}\n", value.unwrap_or_default()));
+    format!("{}\n{}", rows.collect::<String>().replace(": \n", ":\n"), content.text)
+}
+
+#[tokio::test]
+async fn ten_sites_are_read_as_an_editor_would() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/feed/site");
+    let reader = Reader::at(env!("CARGO_BIN_EXE_songkhao"));
+    let now: DateTime<Utc> = "2026-11-22T12:00:00Z".parse().unwrap();
+    for (name, url) in SITES {
+        let body = fs::read(folder.join(format!("{name}.html"))).unwrap();
+        let url = Url::parse(url).unwrap();
+        let page = page::page(&body, None, Some(&url), now).unwrap();
+        insta::assert_snapshot!(format!("site_{name}"), shown(&page));
+        let child = reader.read(body.into(), None, &url, now).await.unwrap();
+        assert_eq!(child, page.entry, "the child reads {name} alike");
+    }
 }
