@@ -17,6 +17,7 @@ mod simulation;
 mod durability;
 mod site;
 mod app;
+mod outage;
 mod reading;
 mod posting;
 mod editing;
