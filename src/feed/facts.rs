@@ -80,18 +80,8 @@ impl Facts {
             names.iter().find_map(find)
         };
         let story = story_data(page).unwrap_or_default();
-        let line = |css: &str| {
-            page.doc.select(css).iter().map(|it| normal::one_line(&it.text())).find(|it| !it.is_empty())
-        };
-        let value = |css: &str| {
-            let it = page.doc.select(css);
-            let said = it
-                .attr("content")
-                .or_else(|| it.attr("datetime"))
-                .or_else(|| it.attr("href"))
-                .or_else(|| it.attr("src"));
-            said.map(|said| said.trim().to_owned()).filter(|said| !said.is_empty())
-        };
+        let line = |css: &str| line(page, css);
+        let value = |css: &str| value(page, css);
         let author = names(&story, "author").join(", ");
         let picture = picture(&story);
         let pictured =
@@ -134,6 +124,19 @@ impl Facts {
             body: json::text(&story, "articleBody").map(|body| html::to_text(&body.replace('\n', "<br>"))),
         }
     }
+}
+
+/// The text of the first of these elements that has any.
+fn line(page: &Readability, css: &str) -> Option<String> {
+    let elements = page.doc.select(css);
+    elements.iter().map(|it| normal::one_line(&it.text())).find(|line| !line.is_empty())
+}
+
+/// What the first of these elements says in an attribute.
+fn value(page: &Readability, css: &str) -> Option<String> {
+    let it = page.doc.select(css);
+    let said = ["content", "datetime", "href", "src"].iter().find_map(|name| it.attr(name))?;
+    Some(said.trim().to_owned()).filter(|said| !said.is_empty())
 }
 
 /// Names, in lower case, and contents of the `<meta>` elements.

@@ -136,18 +136,12 @@ enum Answer {
 /// Reads article pages; cheap to clone, and all clones share the places for children.
 #[derive(Debug, Clone)]
 pub struct Reader {
-    place: Place,
+    program: PathBuf,
     patience: Duration,
     children: Arc<Semaphore>,
-}
-
-#[derive(Debug, Clone)]
-enum Place {
-    /// In a child that runs this program.
-    Child(PathBuf),
-    /// Right here, for tests of what happens to a page once it is read.
+    /// Read right here, in no child: for tests of what happens to a page once it is read.
     #[cfg(test)]
-    Here,
+    within: bool,
 }
 
 impl Reader {
@@ -159,16 +153,18 @@ impl Reader {
     /// Reads pages in children that run the songkhao at `program`, for tests that are another program themselves.
     pub fn at(program: impl Into<PathBuf>) -> Reader {
         Reader {
-            place: Place::Child(program.into()),
+            program: program.into(),
             patience: PATIENCE,
             children: Arc::new(Semaphore::new(CHILDREN)),
+            #[cfg(test)]
+            within: false,
         }
     }
 
     /// Reads pages in this process, which no page can be kept from holding up.
     #[cfg(test)]
     pub fn within() -> Reader {
-        Reader { place: Place::Here, ..Reader::of_this_program() }
+        Reader { within: true, ..Reader::of_this_program() }
     }
 
     /// Reads an article page in any encoding; at most [`CHILDREN`] at once, the others wait.
@@ -190,12 +186,11 @@ impl Reader {
         let broken = |error: io::Error| ReadError::NoChild { url: shown(url), reason: error };
         let _place = self.children.acquire().await.map_err(|closed| broken(io::Error::other(closed)))?;
         let task = Task { url: url.clone(), content_type, now };
-        let program = match &self.place {
-            Place::Child(program) => program,
-            #[cfg(test)]
-            Place::Here => return answered(task.carry_out(&body), url),
-        };
-        let mut child = start(program).map_err(broken)?;
+        #[cfg(test)]
+        if self.within {
+            return answered(task.carry_out(&body), url);
+        }
+        let mut child = start(&self.program).map_err(broken)?;
         let Ok(told) = tokio::time::timeout(self.patience, talk(&mut child, &task, &body)).await else {
             child.kill().await.map_err(broken)?;
             return Err(ReadError::TimedOut { url: shown(url), after: self.patience });
