@@ -1,4 +1,4 @@
-//! Clutter: what stands among an article's paragraphs and is not the article, by its element.
+//! Clutter: takes from a page, by its elements, what is not the article.
 //!
 //! The extractor finds the article's part of a page and leaves in it what themes and plugins put there. What can only
 //! be told by its words is left to [`chrome`](crate::text::chrome), and what a site repeats to

@@ -86,7 +86,7 @@ impl Troubles {
 /// What the database says.
 pub async fn step(context: &Context) -> Result<Step> {
     let now = context.now();
-    let Some(known) = article::claim_page(&context.db, now, now + clock::span(LEASE)).await? else {
+    let Some(known) = article::claim_page(&context.db, now, LEASE).await? else {
         return Ok(Step::Idle);
     };
     let stamp = context.stamp("read");
@@ -99,9 +99,13 @@ pub async fn step(context: &Context) -> Result<Step> {
             let named =
                 Entry { guid: entry.guid, content: Content { link: entry.content.link, ..content.clone() } };
             let names = aliases(source, &named);
-            info!(article.id = known.id, "Read the page of article {}", known.id);
             let twins_since = asks_about_twins(context, source).then(|| stamp.at - TWIN_WITHIN);
-            article::add_page(&context.db, &stamp, &known, &content, &names, &page_hash, twins_since).await?;
+            let kept =
+                article::add_page(&context.db, &stamp, &known, &content, &names, &page_hash, twins_since);
+            if !kept.await? {
+                return Ok(Step::Worked);
+            }
+            info!(article.id = known.id, "Read the page of article {}", known.id);
             let lines: Vec<Lines> = collect::lines(known.id, &content).into_iter().collect();
             learnt::count(&context.db, &lines, stamp.at).await?;
             metric::articles("read", 1);

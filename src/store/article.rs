@@ -1,10 +1,13 @@
 //! Article: finds articles by any alias, keeps them in versions.
 
+use std::time::Duration;
+
 use chrono::DateTime;
 use chrono::Utc;
 use serde_json::json;
 use sqlx::AssertSqlSafe;
 
+use crate::clock;
 use crate::model::article;
 use crate::model::article::Content;
 use crate::model::article::Entry;
@@ -95,7 +98,7 @@ pub(crate) async fn insert(
         .one(
             "INSERT INTO article (sources, state, reason, review, version, hash, title, title_hash, link,
                                   published_at, first_seen_at, changed_at, settle_at, page, page_try_at, image_hash)
-             VALUES ($1, $2, $3, $4, 1, $5, $6, $7, $8, $9, $10, $10, $11, $12, $10, $13) RETURNING id",
+             VALUES ($1, $2, $3, $4, 1, $5, $6, $7, $8, $9, $10, $10, $11, $12, 0, $13) RETURNING id",
             args![
                 sources.to_string(),
                 if arrival.only_seen.is_some() { "seen" } else { "settling" },
@@ -146,7 +149,7 @@ pub(crate) async fn change(
     tx.execute(
         "UPDATE article SET version = $2, hash = $3, title = $4, title_hash = $5, link = $6, changed_at = $7,
                 settle_at = CASE WHEN state = 'settling' THEN $8 ELSE settle_at END,
-                page = CASE WHEN page = 'not_needed' THEN page ELSE 'wanted' END, page_try_at = $7,
+                page = CASE WHEN page = 'not_needed' THEN page ELSE 'wanted' END, page_try_at = 0,
                 image_hash = COALESCE($9, image_hash) WHERE id = $1",
         args![
             known.id,
@@ -203,11 +206,11 @@ pub(crate) async fn list_titles_by_image(
     rows.iter().map(|row| row.text("title")).collect()
 }
 
-/// Takes an article whose page is to be read; other nodes leave it alone until `again`.
+/// Takes an article whose page is to be read; for as long as the lease other nodes leave it alone.
 ///
 /// # Errors
 /// What the engine says.
-pub async fn claim_page(db: &Db, now: DateTime<Utc>, again: DateTime<Utc>) -> Result<Option<Article>> {
+pub async fn claim_page(db: &Db, now: DateTime<Utc>, lease: Duration) -> Result<Option<Article>> {
     if db
         .one("SELECT id FROM article WHERE page = 'wanted' AND page_try_at <= $1 LIMIT 1", args![now])
         .await?
@@ -220,9 +223,11 @@ pub async fn claim_page(db: &Db, now: DateTime<Utc>, again: DateTime<Utc>) -> Re
     let sql = format!(
         "SELECT {COLUMNS} WHERE a.page = 'wanted' AND a.page_try_at <= $1 ORDER BY a.page_try_at, a.id LIMIT 1{lock}"
     );
-    let Some(row) = tx.one(AssertSqlSafe(sql), args![now]).await? else { return Ok(None) };
+    let present = tx.lease_clock(now).await?;
+    let Some(row) = tx.one(AssertSqlSafe(sql), args![present]).await? else { return Ok(None) };
     let article = read(&row)?;
-    tx.execute("UPDATE article SET page_try_at = $2 WHERE id = $1", args![article.id, again]).await?;
+    let until = present + clock::span(lease);
+    tx.execute("UPDATE article SET page_try_at = $2 WHERE id = $1", args![article.id, until]).await?;
     tx.commit_quietly().await?;
     Ok(Some(article))
 }
@@ -230,6 +235,9 @@ pub async fn claim_page(db: &Db, now: DateTime<Utc>, again: DateTime<Utc>) -> Re
 /// Keeps what the article's page added to its newest version. The content hash stays that of the source,
 /// with which the next poll compares. With `twins_since`, a picture that only the page gave is compared with those of
 /// articles seen since then, and a near-duplicate goes to review.
+///
+/// Returns whether it was kept: not if another node was faster, or the article changed meanwhile, so that its page is
+/// read again.
 ///
 /// # Errors
 /// What the engine says.
@@ -241,20 +249,23 @@ pub async fn add_page(
     aliases: &[String],
     page_hash: &str,
     twins_since: Option<DateTime<Utc>>,
-) -> Result<()> {
+) -> Result<bool> {
     let mut tx = db.begin().await?;
+    if !note_page(&mut tx, known, "read").await? {
+        return Ok(false);
+    }
     let sql = "UPDATE version SET content = $3 WHERE article = $1 AND number = $2";
     tx.execute(sql, args![known.id, known.version, json!(content).to_string()]).await?;
     add_aliases(&mut tx, known.id, aliases).await?;
     if let Some(image_hash) = article::image_hash(content).filter(|_| known.content.image.is_none()) {
         note_image(&mut tx, known, &image_hash, twins_since).await?;
     }
-    note_page(&mut tx, known, "read").await?;
     let mut entry = stamp.entry(Action::ArticleRead);
     entry.article = Some(known.id.to_string());
     entry.detail = json!({ "version": known.version, "fetched_hash": page_hash, "characters": content.text.chars().count() });
     audit::append(&mut tx, &entry).await?;
-    tx.commit().await
+    tx.commit().await?;
+    Ok(true)
 }
 
 async fn note_image(
@@ -276,13 +287,15 @@ async fn note_image(
     Ok(())
 }
 
-/// Gives a page up: the article goes on with what the source gave.
+/// Gives a page up: the article goes on with what the source gave. Nothing happens where [`add_page`] would keep nothing.
 ///
 /// # Errors
 /// What the engine says.
 pub async fn give_up_page(db: &Db, stamp: &Stamp, known: &Article, reason: &str) -> Result<()> {
     let mut tx = db.begin().await?;
-    note_page(&mut tx, known, "failed").await?;
+    if !note_page(&mut tx, known, "failed").await? {
+        return Ok(());
+    }
     let mut entry = stamp.entry(Action::ArticleUnreadable);
     entry.article = Some(known.id.to_string());
     entry.detail = json!({ "reason": reason });
@@ -290,10 +303,10 @@ pub async fn give_up_page(db: &Db, stamp: &Stamp, known: &Article, reason: &str)
     tx.commit().await
 }
 
-async fn note_page(tx: &mut Tx, known: &Article, page: &str) -> Result<()> {
+/// Whether the page of this version was still wanted.
+async fn note_page(tx: &mut Tx, known: &Article, page: &str) -> Result<bool> {
     let sql = "UPDATE article SET page = $3 WHERE id = $1 AND version = $2 AND page = 'wanted'";
-    tx.execute(sql, args![known.id, known.version, page]).await?;
-    Ok(())
+    Ok(tx.execute(sql, args![known.id, known.version, page]).await? > 0)
 }
 
 /// An article that has settled and waits for its summary.
