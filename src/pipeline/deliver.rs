@@ -39,6 +39,9 @@ const ALREADY_THERE_SINCE: chrono::TimeDelta = chrono::TimeDelta::hours(24);
 /// The pause before a result that the database did not take is offered again.
 const RECORD_AGAIN: Duration = Duration::from_millis(500);
 
+/// The pause before a post is looked at again whose article's page is being read.
+const PAGE_AGAIN: Duration = Duration::from_millis(200);
+
 /// Sends what goes out next on an account, if anything may go now.
 ///
 /// # Errors
@@ -63,8 +66,12 @@ pub async fn step(context: &Context, name: &str) -> Result<Step> {
             Ok(Step::Worked)
         }
         Claim::Stale { post } => {
-            compose::reword(context, post).await?;
-            Ok(Step::Worked)
+            let reworded = compose::reword(context, post).await?;
+            if reworded == Step::Idle {
+                // It is due, so the queue would ask again at once.
+                tokio::time::sleep(PAGE_AGAIN).await;
+            }
+            Ok(reworded)
         }
         Claim::Sending(claimed) => {
             send(context, account, publisher, &claimed, claimed_at).await;

@@ -32,11 +32,11 @@ use crate::pipeline::Context;
 use crate::pipeline::Step;
 use crate::pipeline::collect;
 use crate::pipeline::collect::TWIN_WITHIN;
-use crate::store::article;
 use crate::store::article::Article;
 use crate::store::boilerplate as learnt;
 use crate::store::boilerplate::Lines;
 use crate::store::db::Result;
+use crate::store::page;
 use crate::text::normal;
 
 /// A text shorter than this, in code points, is an excerpt: WordPress cuts at 55 words, about 300 in Thai.
@@ -86,7 +86,7 @@ impl Troubles {
 /// What the database says.
 pub async fn step(context: &Context) -> Result<Step> {
     let now = context.now();
-    let Some(known) = article::claim_page(&context.db, now, LEASE).await? else {
+    let Some(known) = page::claim(&context.db, now, LEASE).await? else {
         return Ok(Step::Idle);
     };
     let stamp = context.stamp("read");
@@ -100,8 +100,7 @@ pub async fn step(context: &Context) -> Result<Step> {
                 Entry { guid: entry.guid, content: Content { link: entry.content.link, ..content.clone() } };
             let names = aliases(source, &named);
             let twins_since = asks_about_twins(context, source).then(|| stamp.at - TWIN_WITHIN);
-            let kept =
-                article::add_page(&context.db, &stamp, &known, &content, &names, &page_hash, twins_since);
+            let kept = page::add(&context.db, &stamp, &known, &content, &names, &page_hash, twins_since);
             if !kept.await? {
                 return Ok(Step::Worked);
             }
@@ -115,7 +114,7 @@ pub async fn step(context: &Context) -> Result<Step> {
                 article.id = known.id,
                 reason, "The page of article {} can't be read; its excerpt goes on", known.id
             );
-            article::give_up_page(&context.db, &stamp, &known, &reason).await?;
+            page::give_up(&context.db, &stamp, &known, &reason).await?;
             metric::articles("unreadable", 1);
         }
     }

@@ -1,13 +1,10 @@
 //! Article: finds articles by any alias, keeps them in versions.
 
-use std::time::Duration;
-
 use chrono::DateTime;
 use chrono::Utc;
 use serde_json::json;
 use sqlx::AssertSqlSafe;
 
-use crate::clock;
 use crate::model::article;
 use crate::model::article::Content;
 use crate::model::article::Entry;
@@ -58,7 +55,7 @@ pub struct Arrival {
     pub wants_page: bool,
 }
 
-const COLUMNS: &str =
+pub(super) const COLUMNS: &str =
     "a.id, a.sources, a.state, a.reason, a.review, a.version, a.hash, a.first_seen_at, a.changed_at,
      v.content FROM article a JOIN version v ON v.article = a.id AND v.number = a.version";
 
@@ -204,109 +201,6 @@ pub(crate) async fn list_titles_by_image(
                 ORDER BY first_seen_at DESC LIMIT 50";
     let rows = tx.all(sql, args![image_hash, since, except.unwrap_or(0)]).await?;
     rows.iter().map(|row| row.text("title")).collect()
-}
-
-/// Takes an article whose page is to be read; for as long as the lease other nodes leave it alone.
-///
-/// # Errors
-/// What the engine says.
-pub async fn claim_page(db: &Db, now: DateTime<Utc>, lease: Duration) -> Result<Option<Article>> {
-    if db
-        .one("SELECT id FROM article WHERE page = 'wanted' AND page_try_at <= $1 LIMIT 1", args![now])
-        .await?
-        .is_none()
-    {
-        return Ok(None);
-    }
-    let mut tx = db.begin().await?;
-    let lock = if tx.is_postgres() { " FOR UPDATE OF a SKIP LOCKED" } else { "" };
-    let sql = format!(
-        "SELECT {COLUMNS} WHERE a.page = 'wanted' AND a.page_try_at <= $1 ORDER BY a.page_try_at, a.id LIMIT 1{lock}"
-    );
-    let present = tx.lease_clock(now).await?;
-    let Some(row) = tx.one(AssertSqlSafe(sql), args![present]).await? else { return Ok(None) };
-    let article = read(&row)?;
-    let until = present + clock::span(lease);
-    tx.execute("UPDATE article SET page_try_at = $2 WHERE id = $1", args![article.id, until]).await?;
-    tx.commit_quietly().await?;
-    Ok(Some(article))
-}
-
-/// Keeps what the article's page added to its newest version. The content hash stays that of the source,
-/// with which the next poll compares. With `twins_since`, a picture that only the page gave is compared with those of
-/// articles seen since then, and a near-duplicate goes to review.
-///
-/// Returns whether it was kept: not if another node was faster, or the article changed meanwhile, so that its page is
-/// read again.
-///
-/// # Errors
-/// What the engine says.
-pub async fn add_page(
-    db: &Db,
-    stamp: &Stamp,
-    known: &Article,
-    content: &Content,
-    aliases: &[String],
-    page_hash: &str,
-    twins_since: Option<DateTime<Utc>>,
-) -> Result<bool> {
-    let mut tx = db.begin().await?;
-    if !note_page(&mut tx, known, "read").await? {
-        return Ok(false);
-    }
-    let sql = "UPDATE version SET content = $3 WHERE article = $1 AND number = $2";
-    tx.execute(sql, args![known.id, known.version, json!(content).to_string()]).await?;
-    add_aliases(&mut tx, known.id, aliases).await?;
-    if let Some(image_hash) = article::image_hash(content).filter(|_| known.content.image.is_none()) {
-        note_image(&mut tx, known, &image_hash, twins_since).await?;
-    }
-    let mut entry = stamp.entry(Action::ArticleRead);
-    entry.article = Some(known.id.to_string());
-    entry.detail = json!({ "version": known.version, "fetched_hash": page_hash, "characters": content.text.chars().count() });
-    audit::append(&mut tx, &entry).await?;
-    tx.commit().await?;
-    Ok(true)
-}
-
-async fn note_image(
-    tx: &mut Tx,
-    known: &Article,
-    image_hash: &str,
-    twins_since: Option<DateTime<Utc>>,
-) -> Result<()> {
-    tx.execute("UPDATE article SET image_hash = $2 WHERE id = $1", args![known.id, image_hash]).await?;
-    let Some(since) = twins_since else { return Ok(()) };
-    let titles = list_titles_by_image(tx, image_hash, Some(known.id), since).await?;
-    let title = &known.content.title;
-    if let Some(twin) = titles.iter().find(|other| article::are_titles_alike(title, other)) {
-        let mut review = known.review.clone();
-        review.push(article::alike_reason(twin));
-        let sql = "UPDATE article SET review = $2 WHERE id = $1";
-        tx.execute(sql, args![known.id, json!(review).to_string()]).await?;
-    }
-    Ok(())
-}
-
-/// Gives a page up: the article goes on with what the source gave. Nothing happens where [`add_page`] would keep nothing.
-///
-/// # Errors
-/// What the engine says.
-pub async fn give_up_page(db: &Db, stamp: &Stamp, known: &Article, reason: &str) -> Result<()> {
-    let mut tx = db.begin().await?;
-    if !note_page(&mut tx, known, "failed").await? {
-        return Ok(());
-    }
-    let mut entry = stamp.entry(Action::ArticleUnreadable);
-    entry.article = Some(known.id.to_string());
-    entry.detail = json!({ "reason": reason });
-    audit::append(&mut tx, &entry).await?;
-    tx.commit().await
-}
-
-/// Whether the page of this version was still wanted.
-async fn note_page(tx: &mut Tx, known: &Article, page: &str) -> Result<bool> {
-    let sql = "UPDATE article SET page = $3 WHERE id = $1 AND version = $2 AND page = 'wanted'";
-    Ok(tx.execute(sql, args![known.id, known.version, page]).await? > 0)
 }
 
 /// An article that has settled and waits for its summary.
@@ -480,7 +374,7 @@ async fn insert_version(
     Ok(())
 }
 
-fn read(row: &Row) -> Result<Article> {
+pub(super) fn read(row: &Row) -> Result<Article> {
     Ok(Article {
         id: row.int("id")?,
         sources: row.json("sources")?,

@@ -18,6 +18,9 @@ use songkhao::feed::reader::Reader;
 use songkhao::model::account::Platform;
 use songkhao::model::article::aliases;
 use songkhao::model::audit::Action;
+use songkhao::pipeline::Step;
+use songkhao::pipeline::collect;
+use songkhao::pipeline::deliver;
 use songkhao::store::article;
 use songkhao::store::audit;
 use songkhao::store::audit::Filter;
@@ -205,6 +208,25 @@ async fn a_paywalls_teaser_takes_nothing_from_the_excerpt() {
     assert_eq!(app.article().await.content.text, EXCERPT.trim_end_matches(" […]"));
     let texts = app.texts(Platform::Facebook);
     assert!(texts[0].contains("หลังฝนตกหนักตลอดทั้งคืน") && !texts[0].contains("สมัครสมาชิก"), "{texts:?}");
+}
+
+#[tokio::test]
+async fn a_post_waits_for_the_page_of_an_edited_article() {
+    let noon =
+        "[[route]]\nname = 'noon'\nsources = ['inn']\naccounts = ['page']\nwhen = { cron = '0 12 * * *' }\n";
+    let app = App::start(Plan { routes: noon, ..LOCAL }).await;
+    app.serve("/flood", html(&format!("<article><p>{STORY}</p><p>{STORY}</p></article>"))).await;
+    app.publish(&[excerpt(&app, "flood", TITLE)]).await;
+    // At noon the edit was seen, and its page was not read yet.
+    let edited = TITLE.replace("16 อำเภอ", "17 อำเภอ");
+    app.site.show("inn", &[excerpt(&app, "flood", &edited)]);
+    app.clock.advance(Duration::from_secs(2 * 3600));
+    assert_eq!(collect::step(&app.context).await.unwrap(), Step::Worked);
+    assert_eq!(deliver::step(&app.context, "page").await.unwrap(), Step::Idle);
+    assert_eq!(app.sandbox.published(), []);
+    app.run_until_idle().await;
+    let texts = app.texts(Platform::Facebook);
+    assert!(texts[0].starts_with(&edited) && texts[0].contains("เรือท้องแบน 12 ลำ"), "{texts:?}");
 }
 
 // Ten sites.

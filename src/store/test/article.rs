@@ -14,6 +14,7 @@ use crate::store::article;
 use crate::store::article::Arrival;
 use crate::store::article::Article;
 use crate::store::db::args;
+use crate::store::page;
 use crate::store::summary;
 use crate::store::test::Bench;
 use crate::store::test::arrival;
@@ -51,21 +52,21 @@ async fn wants_page(bench: &Bench) -> Article {
 
 async fn a_page_is_read_by_one_node(bench: Bench) {
     let wanted = wants_page(&bench).await;
-    let claimed = article::claim_page(&bench.db, at(10), LEASE).await.unwrap();
+    let claimed = page::claim(&bench.db, at(10), LEASE).await.unwrap();
     assert_eq!(claimed.map(|claimed| claimed.id), Some(wanted.id));
-    assert_eq!(article::claim_page(&bench.db, at(11), LEASE).await.unwrap(), None);
+    assert_eq!(page::claim(&bench.db, at(11), LEASE).await.unwrap(), None);
 }
 
 async fn the_page_of_a_version_that_is_no_more_is_not_kept(bench: Bench) {
     wants_page(&bench).await;
-    let claimed = article::claim_page(&bench.db, at(10), LEASE).await.unwrap().unwrap();
+    let claimed = page::claim(&bench.db, at(10), LEASE).await.unwrap().unwrap();
     let content = Content { text: "จากหน้าเว็บ".into(), ..claimed.content.clone() };
     let stale = Article { version: claimed.version - 1, ..claimed.clone() };
     let add = async |known: &Article| {
-        article::add_page(&bench.db, &stamp(20), known, &content, &[], "hash", None).await.unwrap()
+        page::add(&bench.db, &stamp(20), known, &content, &[], "hash", None).await.unwrap()
     };
     assert!(!add(&stale).await);
-    article::give_up_page(&bench.db, &stamp(20), &stale, "too late").await.unwrap();
+    page::give_up(&bench.db, &stamp(20), &stale, "too late").await.unwrap();
     assert!(add(&claimed).await && !add(&claimed).await, "once");
     let actions = bench.actions().await;
     assert_eq!(
@@ -78,9 +79,9 @@ async fn the_page_of_a_version_that_is_no_more_is_not_kept(bench: Bench) {
 async fn a_node_whose_clock_is_ahead_takes_no_page_from_another_on_postgresql() {
     let bench = Bench::postgres().await;
     wants_page(&bench).await;
-    assert!(article::claim_page(&bench.db, clock::now(), LEASE).await.unwrap().is_some());
+    assert!(page::claim(&bench.db, clock::now(), LEASE).await.unwrap().is_some());
     let ahead = clock::now() + TimeDelta::hours(1);
-    assert_eq!(article::claim_page(&bench.db, ahead, LEASE).await.unwrap(), None);
+    assert_eq!(page::claim(&bench.db, ahead, LEASE).await.unwrap(), None);
 }
 
 async fn an_article_is_found_by_any_alias(bench: Bench) {
