@@ -1,4 +1,4 @@
-//! Page: knows which articles' pages are still to be read, and keeps what they gave.
+//! Page: knows whose pages are to be read, and keeps what they gave.
 
 use std::time::Duration;
 
