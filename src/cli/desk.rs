@@ -16,6 +16,7 @@ use crate::clock;
 use crate::config;
 use crate::config::Config;
 use crate::config::env::Process;
+use crate::feed::reader::Reader;
 use crate::model::audit::Actor;
 use crate::model::checkpoint::Signer;
 use crate::model::transition::Policy;
@@ -80,7 +81,8 @@ impl Desk {
     pub async fn context(self) -> anyhow::Result<Context> {
         let signer = signer(&self.config)?;
         let boot = uuid::Uuid::new_v4().to_string();
-        Context::new(self.db, self.config, boot, Arc::new(clock::now), signer).await
+        Context::new(self.db, self.config, boot, Arc::new(clock::now), signer, Reader::of_this_program())
+            .await
     }
 }
 

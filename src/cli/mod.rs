@@ -30,9 +30,12 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 use clap::Parser;
 use clap::Subcommand;
+use tokio::runtime;
+use tokio::runtime::Runtime;
 
 use crate::clock;
 use crate::config::fault::Faults;
+use crate::feed::reader;
 use crate::http;
 use crate::store::db;
 use crate::telemetry;
@@ -131,6 +134,9 @@ enum Command {
     },
     /// Print the manual page.
     Man,
+    /// Read one article page from standard input, for the daemon, and be killed if that takes too long.
+    #[command(hide = true)]
+    ReadPage,
 }
 
 /// On or off.
@@ -204,11 +210,21 @@ pub fn faulty(faults: &Faults) -> Failure {
 }
 
 /// Reads the command line, does what it says, and tells the operating system how it went.
-pub async fn main() -> ExitCode {
+pub fn main() -> ExitCode {
     let cli = Cli::parse();
     telemetry::start();
     http::install_tls();
-    match carry_out(cli).await {
+    let runtime = match cli.command {
+        // It starts for every page, does one thing, and has no use for threads.
+        Command::ReadPage => runtime::Builder::new_current_thread().build(),
+        _ => Runtime::new(),
+    };
+    ended(runtime.map_err(Failure::from).and_then(|runtime| runtime.block_on(carry_out(cli))))
+}
+
+/// What the operating system is told of how it went, and a person why.
+fn ended(outcome: Result<(), Failure>) -> ExitCode {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::No) => ExitCode::FAILURE,
         Err(Failure::Usage(text)) => {
@@ -273,6 +289,7 @@ async fn carry_out(cli: Cli) -> Result<(), Failure> {
             clap_complete::generate(shell, &mut Cli::command(), "songkhao", &mut script);
             Ok(io::stdout().write_all(&script)?)
         }
+        Command::ReadPage => Ok(reader::child(io::stdin().lock(), io::stdout().lock())?),
         Command::Man => Ok(clap_mangen::Man::new(Cli::command()).render(&mut io::stdout())?),
     }
 }

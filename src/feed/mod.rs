@@ -2,7 +2,7 @@
 //!
 //! Bytes are decoded ([`decode`]), taken apart ([`xml`], [`repair`]), understood by format ([`rss`], [`atom`],
 //! [`json`]) and finished alike ([`draft`], [`date`], [`image`]); [`parse`] ties it together. Article pages
-//! go through [`page`].
+//! go through [`page`] ([`facts`], [`clutter`]), in a child process ([`reader`]).
 
 pub mod parse;
 pub mod decode;
@@ -15,4 +15,7 @@ pub mod draft;
 pub mod date;
 pub mod image;
 pub mod page;
+pub mod facts;
+pub mod clutter;
+pub mod reader;
 pub mod depth;

@@ -1,23 +1,25 @@
 //! Page: reads the article out of a web page.
 //!
 //! What the page says of itself (JSON-LD, OpenGraph, its canonical link) is believed over what can be seen; the
-//! text is the extractor's. Callers run this off the async threads: it computes for up to some tenths of a second.
+//! text is the extractor's, or the one in JSON-LD where that says much more. Pages from outside are read in a child
+//! ([`reader`](crate::feed::reader)): it computes for up to some tenths of a second.
 
 use chrono::DateTime;
 use chrono::Utc;
 use dom_smoothie::Config;
 use dom_smoothie::Readability;
 use dom_smoothie::TextMode;
-use serde_json::Value;
 use url::Url;
 
+use crate::feed::clutter;
 use crate::feed::date;
 use crate::feed::decode::decode;
 use crate::feed::depth;
 use crate::feed::draft;
 use crate::feed::draft::Body;
+use crate::feed::facts::Facts;
+use crate::feed::facts::without_by;
 use crate::feed::image;
-use crate::feed::json;
 use crate::feed::parse::FeedError;
 use crate::model::article::Content;
 use crate::model::article::Entry;
@@ -26,11 +28,27 @@ use crate::text::html;
 use crate::text::normal;
 use crate::text::plain;
 
+/// What parts a headline from a site's name in a title.
+const SEPARATORS: [char; 10] = ['|', '-', '–', '—', '•', ':', '»', '«', '/', ' '];
+
+/// The shortest headline, in code points, that is believed to be one for standing in the title and on the page.
+const HEADLINE: usize = 12;
+
+/// The shortest deck, in code points; what is shorter is a label.
+const DECK_LEAST: usize = 20;
+
+/// The longest deck, in code points; what is longer is the text.
+const DECK_MOST: usize = 300;
+
 /// An article page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
     /// The site's name.
     pub site: Option<String>,
+    /// The line below the headline; the text begins with it.
+    pub deck: Option<String>,
+    /// What is said below the first picture; the text is without it.
+    pub caption: Option<String>,
     /// The article.
     pub entry: Entry,
     /// What was wrong.
@@ -46,8 +64,8 @@ pub fn page(
     content_type: Option<&str>,
     url: Option<&Url>,
     now: DateTime<Utc>,
-) -> Result<Entry, FeedError> {
-    Ok(read(&decode(body, content_type).text, url, now)?.entry)
+) -> Result<Page, FeedError> {
+    read(&decode(body, content_type).text, url, now)
 }
 
 /// An article out of plain text, as pasted from a site or written by an editor.
@@ -67,16 +85,19 @@ pub fn read(text: &str, url: Option<&Url>, now: DateTime<Utc>) -> Result<Page, F
     let mut readability =
         Readability::new(text, address, Some(config)).map_err(|_bad| FeedError::NoArticle)?;
     let facts = Facts::of(&readability);
+    clutter::remove(&readability);
+    let elements = Elements::of(&readability);
     let article = readability.parse().ok();
     let mut problems = Vec::new();
-    let title = facts.title.clone().or_else(|| article.as_ref().map(|article| article.title.clone()));
-    let title = draft::headline(Body::Plain(title.unwrap_or_default()));
-    let title = without_site(&title, facts.site.as_deref()).to_owned();
     let story = article.as_ref().map(|article| normal::normalize(&article.text_content)).unwrap_or_default();
-    let story = chrome::clean(&title, &story);
+    let title = title(&facts, article.as_ref().map(|article| article.title.to_string()), &story);
+    let seen = chrome::clean(&title, &story);
+    let given = facts.body.as_deref().map(|body| chrome::clean(&title, body)).unwrap_or_default();
+    let story = if is_much_longer(&given, &seen) { given } else { seen };
     if story.is_empty() && facts.title.is_none() {
         return Err(FeedError::NoArticle);
     }
+    let deck = elements.deck(&facts, &title, &story);
     let mut dated = |written: &Option<String>| match date::read(written.as_ref()?, now) {
         Ok(date) => Some(date),
         Err(error) => {
@@ -85,141 +106,100 @@ pub fn read(text: &str, url: Option<&Url>, now: DateTime<Utc>) -> Result<Page, F
         }
     };
     let (published, updated) = (dated(&facts.published), dated(&facts.updated));
-    let pictured = || html::first_image(article.as_ref()?.content.as_ref());
+    let pictured = article.as_ref().and_then(|article| html::first_image(article.content.as_ref()));
+    let byline = || Some(without_by(article.as_ref()?.byline.as_ref()?).to_owned());
     let content = Content {
         title,
-        link: facts.link.as_ref().and_then(|link| image::absolute(link, url)).or(address.map(str::to_owned)),
+        link: facts.links.iter().find_map(|link| image::absolute(link, url)).or(address.map(str::to_owned)),
         published,
         updated,
-        author: facts.author.or_else(|| article.as_ref()?.byline.clone()).map(|name| normal::one_line(&name)),
+        author: facts.author.or_else(byline).map(|name| normal::one_line(&name)),
         categories: facts.categories,
-        image: facts.image.or_else(pictured).and_then(|picture| image::absolute(&picture, url)),
-        text: story,
+        image: facts.images.iter().chain(&pictured).find_map(|picture| image::absolute(picture, url)),
+        text: with_deck(deck.as_deref(), story),
     };
-    Ok(Page { site: facts.site, entry: Entry { guid: None, content }, problems })
+    let own = |link: &String| host(link).is_some() && host(link) == content.link.as_deref().and_then(host);
+    let guid = facts.shortlink.and_then(|link| image::absolute(&link, url)).filter(own);
+    let caption = facts.caption;
+    Ok(Page { site: facts.site, deck, caption, entry: Entry { guid, content }, problems })
+}
+
+/// A site may name its own articles only.
+fn host(link: &str) -> Option<String> {
+    Some(Url::parse(link).ok()?.host_str()?.to_owned())
+}
+
+/// The headline: what the page gives as that; else what stands behind or before the site's name in the title, if it
+/// stands on the page too.
+fn title(facts: &Facts, extracted: Option<String>, story: &str) -> String {
+    let given = facts.title.is_some();
+    let title = facts.title.clone().or(extracted).unwrap_or_default();
+    let title = draft::headline(Body::Plain(title));
+    let title = without_site(&title, facts.site.as_deref()).to_owned();
+    let mut seen = facts.headings.iter().map(String::as_str).chain(story.lines().next().filter(|_| !given));
+    let is_part = |part: &&str| {
+        let rest = title.strip_prefix(part).or_else(|| title.strip_suffix(part));
+        rest.is_some_and(|rest| !rest.is_empty() && rest.trim_matches(SEPARATORS) != rest.trim())
+    };
+    seen.find(|part| part.chars().count() >= HEADLINE && is_part(part)).map(str::to_owned).unwrap_or(title)
+}
+
+/// Whether one text says so much more than the other that it is worth losing what the other shows better.
+fn is_much_longer(one: &str, other: &str) -> bool {
+    one.chars().count() * 4 > other.chars().count() * 5
+}
+
+/// The text with the deck as its first paragraph, unless it has it already.
+fn with_deck(deck: Option<&str>, story: String) -> String {
+    match deck {
+        Some(deck) if !letters(&story).contains(&letters(deck)) => {
+            format!("{deck}\n{story}").trim_end().to_owned()
+        }
+        _ => story,
+    }
+}
+
+/// A text's letters without spaces, for finding one text in another.
+fn letters(text: &str) -> String {
+    normal::for_matching(text).split_whitespace().collect()
+}
+
+/// What stands on a page, element by element, before the extractor chooses.
+struct Elements(Vec<String>);
+
+impl Elements {
+    fn of(page: &Readability) -> Self {
+        let elements = page.doc.select("p, h2, h3, div, span");
+        let leaf = elements.iter().filter(|element| !element.select("p, h2, h3, div, ul, table").exists());
+        let lines = leaf.map(|element| normal::one_line(&element.text()));
+        Self(lines.filter(|line| (DECK_LEAST..=DECK_MOST).contains(&line.chars().count())).collect())
+    }
+
+    /// The line below the headline: an element marked as that, or one with whose text the page's description begins,
+    /// though the story doesn't.
+    fn deck(&self, facts: &Facts, title: &str, story: &str) -> Option<String> {
+        let is_deck = |line: &String| {
+            let length = line.chars().count();
+            (DECK_LEAST..=DECK_MOST).contains(&length) && letters(line) != letters(title)
+        };
+        let marked = facts.deck.as_deref().map(html::unescape_title).filter(is_deck);
+        marked.or_else(|| {
+            let description = letters(&html::unescape_title(facts.description.as_deref()?));
+            let (title, story) = (letters(title), letters(story));
+            let leads = |line: &&String| {
+                let line = letters(line);
+                description.starts_with(&line) && !title.contains(&line) && !story.starts_with(&line)
+            };
+            self.0.iter().filter(leads).max_by_key(|line| line.len()).cloned()
+        })
+    }
 }
 
 /// The headline without the site's name behind it ("… | INN News").
 fn without_site<'t>(title: &'t str, site: Option<&str>) -> &'t str {
     let shorter = site.and_then(|site| title.strip_suffix(site)).map(str::trim_end);
-    let cut = shorter.and_then(|shorter| shorter.strip_suffix(['|', '-', '–', '—', '•', ':', '»']));
+    let cut = shorter.and_then(|shorter| shorter.strip_suffix(&SEPARATORS[..9]));
     cut.map(str::trim_end).filter(|cut| !cut.is_empty()).unwrap_or(title)
-}
-
-/// What a page says of itself.
-#[derive(Debug, Default)]
-struct Facts {
-    title: Option<String>,
-    link: Option<String>,
-    site: Option<String>,
-    published: Option<String>,
-    updated: Option<String>,
-    author: Option<String>,
-    image: Option<String>,
-    categories: Vec<String>,
-}
-
-impl Facts {
-    /// Reads JSON-LD first, then the `<meta>` elements.
-    fn of(page: &Readability) -> Self {
-        let metas: Vec<(String, String)> = page
-            .doc
-            .select("meta[content]")
-            .iter()
-            .filter_map(|meta| {
-                let name = meta.attr("property").or_else(|| meta.attr("name"))?;
-                let content = meta.attr("content")?.trim().to_owned();
-                (!content.is_empty()).then(|| (name.trim().to_ascii_lowercase(), content))
-            })
-            .collect();
-        let meta = |names: &[&str]| {
-            let find =
-                |name: &&str| metas.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
-            names.iter().find_map(find)
-        };
-        let canonical =
-            page.doc.select("link[rel=canonical]").attr("href").map(|href| href.trim().to_owned());
-        let story = story_data(page).unwrap_or_default();
-        let tags = metas.iter().filter(|(key, _)| key == "article:section").map(|(_, value)| value.clone());
-        let keyed = metas.iter().filter(|(key, _)| key == "article:tag").map(|(_, value)| value.clone());
-        let mut categories = Vec::new();
-        for category in names(&story, "articleSection").into_iter().chain(tags).chain(keyed) {
-            let category = html::unescape_title(&category);
-            if !category.is_empty() && !categories.contains(&category) {
-                categories.push(category);
-            }
-        }
-        let author = names(&story, "author").join(", ");
-        Self {
-            title: json::text(&story, "headline").or_else(|| meta(&["og:title", "twitter:title"])),
-            link: canonical.filter(|link| !link.is_empty()).or_else(|| meta(&["og:url"])),
-            site: meta(&["og:site_name"]).map(|site| html::unescape_title(&site)),
-            published: json::text(&story, "datePublished").or_else(|| meta(&["article:published_time"])),
-            updated: json::text(&story, "dateModified")
-                .or_else(|| meta(&["article:modified_time", "og:updated_time"])),
-            author: Some(author).filter(|author| !author.is_empty()).or_else(|| meta(&["author"])),
-            image: meta(&["og:image:secure_url", "og:image", "twitter:image"]).or_else(|| picture(&story)),
-            categories,
-        }
-    }
-}
-
-/// How deep JSON-LD is searched for its article: `@graph` inside a list is three.
-const JSON_LD_DEPTH: usize = 4;
-
-/// The article among the page's JSON-LD.
-fn story_data(page: &Readability) -> Option<Value> {
-    let scripts = page.doc.select("script[type='application/ld+json']");
-    scripts.iter().find_map(|script| {
-        let text = script.text();
-        let value: Value = serde_json::from_str(text.trim()).ok()?;
-        find_story(&value, JSON_LD_DEPTH).cloned()
-    })
-}
-
-fn find_story(value: &Value, depth: usize) -> Option<&Value> {
-    if depth == 0 {
-        return None;
-    }
-    match value {
-        Value::Array(values) => values.iter().find_map(|value| find_story(value, depth - 1)),
-        Value::Object(object) => {
-            let kind = object.get("@type").map(|kind| match kind {
-                Value::Array(kinds) => kinds.iter().any(is_story_kind),
-                kind => is_story_kind(kind),
-            });
-            if kind == Some(true) && object.contains_key("headline") {
-                return Some(value);
-            }
-            object.get("@graph").and_then(|graph| find_story(graph, depth - 1))
-        }
-        _ => None,
-    }
-}
-
-fn is_story_kind(kind: &Value) -> bool {
-    // Article, NewsArticle, ReportageNewsArticle, BlogPosting, LiveBlogPosting …
-    kind.as_str().is_some_and(|kind| kind.ends_with("Article") || kind.ends_with("Posting"))
-}
-
-/// The names under a key that holds a text, an object with a name, or a list of them.
-fn names(value: &Value, key: &str) -> Vec<String> {
-    match value.get(key) {
-        Some(Value::Array(values)) => values.iter().filter_map(name).collect(),
-        Some(value) => name(value).into_iter().collect(),
-        None => Vec::new(),
-    }
-}
-
-fn name(value: &Value) -> Option<String> {
-    value.as_str().map(str::to_owned).or_else(|| json::text(value, "name"))
-}
-
-/// The picture of JSON-LD: an address, an object with one, or a list.
-fn picture(story: &Value) -> Option<String> {
-    let image = story.get("image")?;
-    let image = image.get(0).unwrap_or(image);
-    image.as_str().map(str::to_owned).or_else(|| json::text(image, "url"))
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ use crate::store::article::Article;
 use crate::store::audit::Stamp;
 use crate::store::db::Result;
 use crate::store::db::Tx;
+use crate::store::page;
 use crate::store::post;
 use crate::store::post::Draft;
 use crate::store::route;
@@ -164,14 +165,18 @@ impl Outcome {
     }
 }
 
-/// Words a post anew after its article changed, before its first attempt.
+/// Words a post anew after its article changed, before its first attempt. Idle while the page of the new version is
+/// still to be read: the post would be worded from an excerpt.
 ///
 /// # Errors
 /// What the database says.
-pub async fn reword(context: &Context, id: i64) -> Result<()> {
-    let Some(post) = post::find(&context.db, id).await? else { return Ok(()) };
-    let Some(article) = post.article else { return Ok(()) };
-    let Some(article) = article::find(&context.db, article).await? else { return Ok(()) };
+pub async fn reword(context: &Context, id: i64) -> Result<Step> {
+    let Some(post) = post::find(&context.db, id).await? else { return Ok(Step::Worked) };
+    let Some(article) = post.article else { return Ok(Step::Worked) };
+    if page::is_wanted(&context.db, article).await? {
+        return Ok(Step::Idle);
+    }
+    let Some(article) = article::find(&context.db, article).await? else { return Ok(Step::Worked) };
     let route = context.config.routes.iter().find(|route| Some(&route.name) == post.route.as_ref());
     let (made, found) = summarize::summarize(context, &article).await;
     // A person who approved the post has seen that its route is always reviewed; what a rule found is news.
@@ -188,7 +193,7 @@ pub async fn reword(context: &Context, id: i64) -> Result<()> {
         post.payload.clone()
     });
     post::reword(&context.db, &context.stamp("compose"), id, article.version, &payload, &found).await?;
-    Ok(())
+    Ok(Step::Worked)
 }
 
 /// Whether a route takes an article. Pure.

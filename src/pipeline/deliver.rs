@@ -26,6 +26,7 @@ use crate::model::readback;
 use crate::model::readback::Sought;
 use crate::model::transition::Event;
 use crate::pipeline::Context;
+use crate::pipeline::Step;
 use crate::pipeline::compose;
 use crate::platform::Publisher;
 use crate::store::account;
@@ -56,6 +57,9 @@ impl Claimed {
         &self.delivery.account
     }
 }
+
+/// The pause before a post is looked at again whose article's page is being read.
+const PAGE_AGAIN: Duration = Duration::from_millis(200);
 
 /// The pause of an account whose next post could not be worded anew.
 const REWORD_AGAIN: Duration = Duration::from_secs(1);
@@ -115,10 +119,15 @@ pub async fn turn(context: &Context, outcomes: &[Outcome], free: &[String]) -> R
 /// Words a post anew. A fault in one keeps no other from going out; it is met again at the account's next turn.
 pub async fn reword(context: &Context, stale: &Stale) {
     let post = stale.post;
-    if let Err(error) = compose::reword(context, post).await {
-        metric::step_error("reword");
-        error!(post.id = post, error = %error, "Post {post} could not be worded anew after its article changed");
-        tokio::time::sleep(REWORD_AGAIN).await;
+    match compose::reword(context, post).await {
+        Ok(Step::Worked) => {}
+        // It is due, so the queue would ask again at once.
+        Ok(Step::Idle) => tokio::time::sleep(PAGE_AGAIN).await,
+        Err(error) => {
+            metric::step_error("reword");
+            error!(post.id = post, error = %error, "Post {post} could not be worded anew after its article changed");
+            tokio::time::sleep(REWORD_AGAIN).await;
+        }
     }
 }
 

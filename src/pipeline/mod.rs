@@ -34,6 +34,7 @@ use chrono::Utc;
 
 use crate::config::Config;
 use crate::config::account::Account;
+use crate::feed::reader::Reader;
 use crate::http;
 use crate::http::Timeouts;
 use crate::http::fetch::Fetcher;
@@ -73,6 +74,8 @@ pub struct Context {
     pub clock: Clock,
     /// Fetches what sources and pages offer.
     pub fetcher: Fetcher,
+    /// Reads article pages.
+    pub reader: Reader,
     /// Sites whose pages can't be read lately.
     pub troubles: Troubles,
     /// Words posts.
@@ -96,6 +99,7 @@ impl Context {
         boot: String,
         clock: Clock,
         signer: Signer,
+        reader: Reader,
     ) -> anyhow::Result<Context> {
         http::install_tls();
         let timeouts = Timeouts { connect: config.delivery.connect_timeout, total: config.delivery.timeout };
@@ -110,6 +114,7 @@ impl Context {
         let guard = Guard::new(config.http.allow_private_networks.clone());
         Ok(Context {
             fetcher: Fetcher::new(FETCH, guard)?,
+            reader,
             troubles: Troubles::default(),
             wording: Wording::compile(&config)?,
             node: config.node.name.as_str().to_owned(),

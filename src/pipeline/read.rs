@@ -16,11 +16,12 @@ use url::Url;
 
 use crate::clock;
 use crate::config::source::NearDuplicates;
-use crate::feed::page;
+use crate::feed::reader::ReadError;
 use crate::http::fetch::FetchError;
 use crate::http::fetch::Fetched;
 use crate::http::fetch::Limits;
 use crate::http::fetch::Trust;
+use crate::http::fetch::shown;
 use crate::metric;
 use crate::model::article::Content;
 use crate::model::article::Entry;
@@ -31,11 +32,11 @@ use crate::pipeline::Context;
 use crate::pipeline::Step;
 use crate::pipeline::collect;
 use crate::pipeline::collect::TWIN_WITHIN;
-use crate::store::article;
 use crate::store::article::Article;
 use crate::store::boilerplate as learnt;
 use crate::store::boilerplate::Lines;
 use crate::store::db::Result;
+use crate::store::page;
 use crate::text::normal;
 
 /// A text shorter than this, in code points, is an excerpt: WordPress cuts at 55 words, about 300 in Thai.
@@ -85,7 +86,7 @@ impl Troubles {
 /// What the database says.
 pub async fn step(context: &Context) -> Result<Step> {
     let now = context.now();
-    let Some(known) = article::claim_page(&context.db, now, now + clock::span(LEASE)).await? else {
+    let Some(known) = page::claim(&context.db, now, LEASE).await? else {
         return Ok(Step::Idle);
     };
     let stamp = context.stamp("read");
@@ -93,13 +94,17 @@ pub async fn step(context: &Context) -> Result<Step> {
         Ok((entry, page_hash)) => {
             let content = merge(&known.content, &entry.content);
             let source = known.sources.first().map_or("", String::as_str);
-            // The page's canonical link is one more name; its title and text are the source's to say.
+            // The page's canonical link and its short one are further names; its title and text are the source's
+            // to say.
             let named =
-                Entry { guid: None, content: Content { link: entry.content.link, ..content.clone() } };
+                Entry { guid: entry.guid, content: Content { link: entry.content.link, ..content.clone() } };
             let names = aliases(source, &named);
-            info!(article.id = known.id, "Read the page of article {}", known.id);
             let twins_since = asks_about_twins(context, source).then(|| stamp.at - TWIN_WITHIN);
-            article::add_page(&context.db, &stamp, &known, &content, &names, &page_hash, twins_since).await?;
+            let kept = page::add(&context.db, &stamp, &known, &content, &names, &page_hash, twins_since);
+            if !kept.await? {
+                return Ok(Step::Worked);
+            }
+            info!(article.id = known.id, "Read the page of article {}", known.id);
             let lines: Vec<Lines> = collect::lines(known.id, &content).into_iter().collect();
             learnt::count(&context.db, &lines, stamp.at).await?;
             metric::articles("read", 1);
@@ -109,7 +114,7 @@ pub async fn step(context: &Context) -> Result<Step> {
                 article.id = known.id,
                 reason, "The page of article {} can't be read; its excerpt goes on", known.id
             );
-            article::give_up_page(&context.db, &stamp, &known, &reason).await?;
+            page::give_up(&context.db, &stamp, &known, &reason).await?;
             metric::articles("unreadable", 1);
         }
     }
@@ -132,24 +137,23 @@ async fn fetch(context: &Context, known: &Article) -> std::result::Result<(Entry
     }
     let fetched = context.fetcher.get(&url, Trust::Outside, &Memory::default(), Limits::PAGE).await;
     context.troubles.note(host, fetched.is_err());
-    let Fetched { body, content_type, final_url, .. } =
-        fetched.map_err(|error: FetchError| error.to_string())?;
+    let Fetched { body, content_type, final_url, .. } = fetched.map_err(|error| match error {
+        // It names the host that a redirect leads to, and that may be any.
+        FetchError::Refused(refusal) => format!("{}: {refusal}", shown(&url)),
+        error => error.to_string(),
+    })?;
     let now = context.now();
     let page_hash = hash::sha256_hex(&body);
-    let read = tokio::task::spawn_blocking(move || {
-        page::page(&body, content_type.as_deref(), Some(&final_url), now)
-    });
-    let entry = read
-        .await
-        .map_err(|error| format!("reading broke off: {error}"))?
-        .map_err(|error| error.to_string())?;
+    let read = context.reader.read(body, content_type, &final_url, now);
+    let entry = read.await.map_err(|error: ReadError| error.to_string())?;
+    let at = shown(&final_url);
     if entry.content.text.trim().is_empty() {
-        return Err("the page holds no article text".to_owned());
+        return Err(format!("{at}: the page holds no article text"));
     }
     if !tells_the_same(&known.content, &entry.content) {
-        return Err(
-            "the page has nothing of what the source says; it may be a login or consent wall".to_owned()
-        );
+        return Err(format!(
+            "{at}: the page has nothing of what the source says; it may be a login or consent wall"
+        ));
     }
     Ok((entry, page_hash))
 }

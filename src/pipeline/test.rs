@@ -1,22 +1,19 @@
 //! Test: the steps from a feed to posts, against real HTTP.
 //!
-//! What a hostile or broken site does to one article must cost that article's page and nothing else.
+//! What a hostile or broken page does is in tests/it/reading.rs.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
-use std::time::Instant;
 
 use chrono::DateTime;
 use chrono::Utc;
-use serde_json::Value;
 use tempfile::TempDir;
 use wiremock::Mock;
 use wiremock::MockServer;
 use wiremock::ResponseTemplate;
 use wiremock::matchers;
 
-use crate::model::audit::Action;
+use crate::feed::reader::Reader;
 use crate::pipeline::Context;
 use crate::pipeline::Step;
 use crate::pipeline::collect;
@@ -27,15 +24,9 @@ use crate::pipeline::summarize;
 use crate::secret::Keys;
 use crate::store::article;
 use crate::store::article::Article;
-use crate::store::audit;
-use crate::store::audit::Filter;
 use crate::store::db::Db;
-use crate::store::listing;
 use crate::store::source;
 use crate::store::summary;
-
-/// Nothing that a page does may take longer, on a busy machine and without optimisation.
-const PATIENCE: Duration = Duration::from_secs(25);
 
 const TITLE: &str = "ผู้ว่าฯ สงขลา สั่งเฝ้าระวังน้ำท่วม 16 อำเภอ";
 const EXCERPT: &str = "ผู้ว่าราชการจังหวัดสงขลาสั่งการให้ทุกอำเภอเฝ้าระวังน้ำท่วมฉับพลัน หลังฝนตกหนักตลอดทั้งคืน […]";
@@ -71,7 +62,8 @@ impl Newsroom {
         let db = Db::open(&url, now()).await.unwrap();
         source::ensure(&db, &["inn".to_owned()], now()).await.unwrap();
         let signer = Keys::derive(&[7; 48]).unwrap().audit_signer("test").unwrap();
-        let context = Context::new(db, config, "boot".into(), Arc::new(now), signer).await.unwrap();
+        let context =
+            Context::new(db, config, "boot".into(), Arc::new(now), signer, Reader::within()).await.unwrap();
         Newsroom { server, context, _folder: folder }
     }
 
@@ -112,100 +104,11 @@ impl Newsroom {
         articles.sort_by_key(|article| article.id);
         articles
     }
-
-    /// Why pages were given up, by the audit log.
-    async fn reasons(&self) -> Vec<String> {
-        let action = Some(Action::ArticleUnreadable.name().to_owned());
-        let unreadable =
-            audit::list(&self.context.db, &Filter { action, ..Filter::default() }).await.unwrap();
-        let unreadable =
-            unreadable.iter().map(|sealed| serde_json::from_str::<Value>(&sealed.entry).unwrap());
-        unreadable.map(|entry| entry["detail"]["reason"].as_str().unwrap().to_owned()).collect()
-    }
 }
 
 fn html(body: &str) -> ResponseTemplate {
     let page = format!("<html><head><title>INN</title></head><body>{body}</body></html>");
     ResponseTemplate::new(200).set_body_raw(page, "text/html; charset=utf-8")
-}
-
-/// Serves a bad page under an excerpt: it is given up for this reason, the excerpt goes on, and another article's
-/// page is read as ever.
-async fn check(page: ResponseTemplate, reason: &str) {
-    let newsroom = Newsroom::new("off").await;
-    newsroom.serve("/bad", page).await;
-    newsroom.serve("/good", html(&format!("<article><p>{STORY}</p><p>{STORY}</p></article>"))).await;
-    newsroom.feed(&[("/good", TITLE, EXCERPT, ""), ("/bad", TITLE, EXCERPT, "")]).await;
-    let begun = Instant::now();
-    newsroom.work().await;
-    assert!(begun.elapsed() < PATIENCE, "it took {:?}", begun.elapsed());
-    let reasons = newsroom.reasons().await;
-    assert!(reasons.len() == 1 && reasons[0].contains(reason), "{reasons:?}");
-    let articles = newsroom.articles().await;
-    let (bad, good) = (&articles[0], &articles[1]);
-    assert_eq!((bad.state.as_str(), good.state.as_str()), ("composed", "composed"));
-    assert!(
-        bad.content.text.starts_with("ผู้ว่าราชการจังหวัดสงขลาสั่งการ") && !bad.content.text.contains("เรือท้องแบน")
-    );
-    assert!(good.content.text.contains("เรือท้องแบน 12 ลำ"), "{}", good.content.text);
-    let posts = listing::list(&newsroom.context.db, &listing::Filter::default()).await.unwrap();
-    assert_eq!(posts.len(), 2);
-    assert!(posts.iter().all(|post| post.text.contains(TITLE)), "{posts:?}");
-}
-
-#[tokio::test]
-async fn a_page_of_nested_elements_is_given_up() {
-    check(html(&"<div>".repeat(100_000)), "nested more than 200 elements deep").await;
-}
-
-#[tokio::test]
-async fn a_page_of_50_mb_is_given_up_after_two() {
-    let page = ResponseTemplate::new(200).set_body_raw(vec![b'x'; 50 << 20], "text/html");
-    check(page, "sent more than 2097152 bytes").await;
-}
-
-#[tokio::test]
-async fn a_redirect_in_a_circle_is_given_up() {
-    check(ResponseTemplate::new(302).insert_header("Location", "/bad"), "run in a circle").await;
-}
-
-#[tokio::test]
-async fn a_redirect_to_the_clouds_metadata_is_refused() {
-    let target = "http://169.254.169.254/latest/meta-data/iam/";
-    check(ResponseTemplate::new(302).insert_header("Location", target), "169.254.169.254").await;
-}
-
-#[tokio::test]
-async fn a_login_wall_is_not_taken_for_the_article() {
-    let wall = "กรุณาเข้าสู่ระบบเพื่ออ่านต่อ สมัครสมาชิกวันนี้รับสิทธิ์อ่านเนื้อหาได้ไม่จำกัดและยกเลิกได้ทุกเมื่อ ";
-    let form =
-        "<form><input name='user'><input type='password' name='password'><button>เข้าสู่ระบบ</button></form>";
-    let page = html(&format!("<main><p>{}</p><p>{}</p>{form}</main>", wall.repeat(4), wall.repeat(3)));
-    check(page, "login or consent wall").await;
-}
-
-#[tokio::test]
-async fn an_empty_page_is_given_up() {
-    check(html(""), "no article").await;
-    check(ResponseTemplate::new(200), "no article").await;
-}
-
-#[tokio::test]
-async fn a_page_behind_a_paywalls_status_is_given_up() {
-    check(ResponseTemplate::new(402), "answered 402").await;
-    check(ResponseTemplate::new(403), "answered 403").await;
-}
-
-#[tokio::test]
-async fn a_paywalls_teaser_takes_nothing_from_the_excerpt() {
-    let newsroom = Newsroom::new("off").await;
-    let teaser = "ผู้ว่าราชการจังหวัดสงขลาสั่งการให้ทุกอำเภอ…";
-    newsroom.serve("/pay", html(&format!("<article><p>{teaser}</p><p>สมัครสมาชิก</p></article>"))).await;
-    newsroom.feed(&[("/pay", TITLE, EXCERPT, "")]).await;
-    newsroom.work().await;
-    let articles = newsroom.articles().await;
-    assert!(articles[0].content.text.contains("หลังฝนตกหนักตลอดทั้งคืน"), "{}", articles[0].content.text);
-    assert_eq!(articles[0].state, "composed");
 }
 
 #[tokio::test]

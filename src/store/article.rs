@@ -55,7 +55,7 @@ pub struct Arrival {
     pub wants_page: bool,
 }
 
-const COLUMNS: &str =
+pub(super) const COLUMNS: &str =
     "a.id, a.sources, a.state, a.reason, a.review, a.version, a.hash, a.first_seen_at, a.changed_at,
      v.content FROM article a JOIN version v ON v.article = a.id AND v.number = a.version";
 
@@ -95,7 +95,7 @@ pub(crate) async fn insert(
         .one(
             "INSERT INTO article (sources, state, reason, review, version, hash, title, title_hash, link,
                                   published_at, first_seen_at, changed_at, settle_at, page, page_try_at, image_hash)
-             VALUES ($1, $2, $3, $4, 1, $5, $6, $7, $8, $9, $10, $10, $11, $12, $10, $13) RETURNING id",
+             VALUES ($1, $2, $3, $4, 1, $5, $6, $7, $8, $9, $10, $10, $11, $12, 0, $13) RETURNING id",
             args![
                 sources.to_string(),
                 if arrival.only_seen.is_some() { "seen" } else { "settling" },
@@ -146,7 +146,7 @@ pub(crate) async fn change(
     tx.execute(
         "UPDATE article SET version = $2, hash = $3, title = $4, title_hash = $5, link = $6, changed_at = $7,
                 settle_at = CASE WHEN state = 'settling' THEN $8 ELSE settle_at END,
-                page = CASE WHEN page = 'not_needed' THEN page ELSE 'wanted' END, page_try_at = $7,
+                page = CASE WHEN page = 'not_needed' THEN page ELSE 'wanted' END, page_try_at = 0,
                 image_hash = COALESCE($9, image_hash) WHERE id = $1",
         args![
             known.id,
@@ -203,100 +203,7 @@ pub(crate) async fn list_titles_by_image(
     rows.iter().map(|row| row.text("title")).collect()
 }
 
-/// Takes an article whose page is to be read; other nodes leave it alone until `again`.
-///
-/// # Errors
-/// What the engine says.
-pub async fn claim_page(db: &Db, now: DateTime<Utc>, again: DateTime<Utc>) -> Result<Option<Article>> {
-    if db
-        .one("SELECT id FROM article WHERE page = 'wanted' AND page_try_at <= $1 LIMIT 1", args![now])
-        .await?
-        .is_none()
-    {
-        return Ok(None);
-    }
-    let mut tx = db.begin().await?;
-    let lock = if tx.is_postgres() { " FOR UPDATE OF a SKIP LOCKED" } else { "" };
-    let sql = format!(
-        "SELECT {COLUMNS} WHERE a.page = 'wanted' AND a.page_try_at <= $1 ORDER BY a.page_try_at, a.id LIMIT 1{lock}"
-    );
-    let Some(row) = tx.one(AssertSqlSafe(sql), args![now]).await? else { return Ok(None) };
-    let article = read(&row)?;
-    tx.execute("UPDATE article SET page_try_at = $2 WHERE id = $1", args![article.id, again]).await?;
-    tx.commit_quietly().await?;
-    Ok(Some(article))
-}
-
-/// Keeps what the article's page added to its newest version. The content hash stays that of the source,
-/// with which the next poll compares. With `twins_since`, a picture that only the page gave is compared with those of
-/// articles seen since then, and a near-duplicate goes to review.
-///
-/// # Errors
-/// What the engine says.
-pub async fn add_page(
-    db: &Db,
-    stamp: &Stamp,
-    known: &Article,
-    content: &Content,
-    aliases: &[String],
-    page_hash: &str,
-    twins_since: Option<DateTime<Utc>>,
-) -> Result<()> {
-    let mut tx = db.begin().await?;
-    let sql = "UPDATE version SET content = $3 WHERE article = $1 AND number = $2";
-    tx.execute(sql, args![known.id, known.version, json!(content).to_string()]).await?;
-    add_aliases(&mut tx, known.id, aliases).await?;
-    if let Some(image_hash) = article::image_hash(content).filter(|_| known.content.image.is_none()) {
-        note_image(&mut tx, known, &image_hash, twins_since).await?;
-    }
-    note_page(&mut tx, known, "read").await?;
-    let mut entry = stamp.entry(Action::ArticleRead);
-    entry.article = Some(known.id.to_string());
-    entry.detail = json!({ "version": known.version, "fetched_hash": page_hash, "characters": content.text.chars().count() });
-    audit::append(&mut tx, &entry).await?;
-    tx.commit().await
-}
-
-async fn note_image(
-    tx: &mut Tx,
-    known: &Article,
-    image_hash: &str,
-    twins_since: Option<DateTime<Utc>>,
-) -> Result<()> {
-    tx.execute("UPDATE article SET image_hash = $2 WHERE id = $1", args![known.id, image_hash]).await?;
-    let Some(since) = twins_since else { return Ok(()) };
-    let titles = list_titles_by_image(tx, image_hash, Some(known.id), since).await?;
-    let title = &known.content.title;
-    if let Some(twin) = titles.iter().find(|other| article::are_titles_alike(title, other)) {
-        let mut review = known.review.clone();
-        review.push(article::alike_reason(twin));
-        let sql = "UPDATE article SET review = $2 WHERE id = $1";
-        tx.execute(sql, args![known.id, json!(review).to_string()]).await?;
-    }
-    Ok(())
-}
-
-/// Gives a page up: the article goes on with what the source gave.
-///
-/// # Errors
-/// What the engine says.
-pub async fn give_up_page(db: &Db, stamp: &Stamp, known: &Article, reason: &str) -> Result<()> {
-    let mut tx = db.begin().await?;
-    note_page(&mut tx, known, "failed").await?;
-    let mut entry = stamp.entry(Action::ArticleUnreadable);
-    entry.article = Some(known.id.to_string());
-    entry.detail = json!({ "reason": reason });
-    audit::append(&mut tx, &entry).await?;
-    tx.commit().await
-}
-
-async fn note_page(tx: &mut Tx, known: &Article, page: &str) -> Result<()> {
-    let sql = "UPDATE article SET page = $3 WHERE id = $1 AND version = $2 AND page = 'wanted'";
-    tx.execute(sql, args![known.id, known.version, page]).await?;
-    Ok(())
-}
-
-/// Articles that have settled and wait for their summaries, the first to settle first.
+/// An article that has settled and waits for its summary.
 ///
 /// # Errors
 /// What the engine says.
@@ -466,7 +373,7 @@ async fn insert_version(
     Ok(())
 }
 
-fn read(row: &Row) -> Result<Article> {
+pub(super) fn read(row: &Row) -> Result<Article> {
     Ok(Article {
         id: row.int("id")?,
         sources: row.json("sources")?,

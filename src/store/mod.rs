@@ -9,6 +9,7 @@ pub mod migration;
 pub mod node;
 pub mod source;
 pub mod article;
+pub mod page;
 pub mod boilerplate;
 pub mod summary;
 pub mod route;

@@ -43,7 +43,10 @@ pub fn is_chrome(line: &str) -> bool {
         return false;
     }
     let lower = line.to_lowercase();
-    table::MENU_WORDS.contains(&lower.as_str())
+    let bare = lower.trim_matches(|c: char| c.is_whitespace() || matches!(c, '-' | '–' | '—' | ':'));
+    table::MENU_WORDS.contains(&bare)
+        || is_meta(&lower)
+        || (line.contains(" | ") && line.split(" | ").all(is_chrome))
         || is_social(&lower)
         || is_only_tags(line)
         || opens_footer(&lower)
@@ -88,6 +91,19 @@ fn is_social(lower: &str) -> bool {
         return false;
     };
     table::SOCIAL_NAMES.contains(&name.trim()) && (rest.contains(['@', '/']) || rest.chars().count() < 40)
+}
+
+/// `วันที่ 16 พ.ย. 2569 เวลา 10:20 น. | เปิดอ่าน 87`, `หน้า: 1 2 3`: a number, and nothing but words about the page.
+fn is_meta(lower: &str) -> bool {
+    let mut rest = lower;
+    while let Some(c) = rest.chars().next() {
+        match table::META_WORDS.iter().find(|word| rest.starts_with(**word)) {
+            Some(word) => rest = &rest[word.len()..],
+            None if c.is_alphabetic() || letter::is_thai(c) && !c.is_numeric() => return false,
+            None => rest = &rest[c.len_utf8()..],
+        }
+    }
+    lower.contains(char::is_numeric) && table::META_WORDS.iter().any(|word| lower.contains(word))
 }
 
 fn is_only_tags(line: &str) -> bool {

@@ -16,6 +16,7 @@ use chrono::Utc;
 use songkhao::config;
 use songkhao::config::Config;
 use songkhao::daemon;
+use songkhao::feed::reader::Reader;
 use songkhao::http;
 use songkhao::http::Timeouts;
 use songkhao::model::account::Platform;
@@ -58,6 +59,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::sync::DropGuard;
 use wiremock::Mock;
 use wiremock::MockServer;
+use wiremock::ResponseTemplate;
 use wiremock::matchers;
 
 use crate::site::Item;
@@ -248,6 +250,16 @@ impl App {
         self.pass(POLL).await;
     }
 
+    /// The address of a path on the news site.
+    pub fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.server.uri())
+    }
+
+    /// What the news site answers at a path, feeds apart.
+    pub async fn serve(&self, path: &str, answer: ResponseTemplate) {
+        Mock::given(matchers::path(path)).respond_with(answer).mount(&self.server).await;
+    }
+
     /// Shows these articles at source `inn` and lets songkhao do its work.
     pub async fn publish(&self, items: &[Item]) {
         self.site.show("inn", items);
@@ -376,7 +388,8 @@ async fn context(text: &str, clock: &Clock) -> Context {
         config::parse("test.toml", text, &env).unwrap_or_else(|faults| panic!("{faults}\n{text}"));
     let db = Db::open(config.database.url.expose(), clock.now()).await.unwrap();
     let boot = uuid::Uuid::new_v4().to_string();
-    Context::new(db, config, boot, clock.reader(), signer()).await.unwrap()
+    let reader = Reader::at(env!("CARGO_BIN_EXE_songkhao"));
+    Context::new(db, config, boot, clock.reader(), signer(), reader).await.unwrap()
 }
 
 fn signer() -> Signer {
@@ -413,7 +426,7 @@ async fn round(context: &Context) -> Step {
 }
 
 /// Sends what goes out next on one account.
-async fn deliver(context: &Context, account: &str) -> Step {
+pub async fn deliver(context: &Context, account: &str) -> Step {
     let claims = pipeline::deliver::turn(context, &[], &[account.to_owned()]).await.unwrap();
     let idle = claims.sends.is_empty() && claims.stale.is_empty() && claims.again.is_empty();
     for stale in &claims.stale {

@@ -17,6 +17,8 @@ mod simulation;
 mod durability;
 mod site;
 mod app;
+mod outage;
+mod reading;
 mod posting;
 mod editing;
 mod command_line;

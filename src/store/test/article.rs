@@ -1,12 +1,20 @@
 //! Article: shows one story under any of its names, in versions.
 
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use crate::clock;
 use crate::model::article::Content;
 use crate::model::article::Entry;
 use crate::model::article::aliases;
+use crate::model::audit::Action;
 use crate::model::summary::Summary;
 use crate::store::article;
 use crate::store::article::Arrival;
 use crate::store::article::Article;
+use crate::store::db::args;
+use crate::store::page;
 use crate::store::summary;
 use crate::store::test::Bench;
 use crate::store::test::arrival;
@@ -29,7 +37,52 @@ on_both_engines!(
     a_summary_moves_its_article_on_once,
     a_summary_of_an_old_version_is_refused,
     arrivals_are_listed_newest_first,
+    a_page_is_read_by_one_node,
+    the_page_of_a_version_that_is_no_more_is_not_kept,
 );
+
+/// How long one node has for a page.
+const LEASE: Duration = Duration::from_secs(60);
+
+async fn wants_page(bench: &Bench) -> Article {
+    let article = bench.article("a", "ข่าว").await;
+    bench.tamper("UPDATE article SET page = 'wanted'", args![]).await;
+    article
+}
+
+async fn a_page_is_read_by_one_node(bench: Bench) {
+    let wanted = wants_page(&bench).await;
+    let claimed = page::claim(&bench.db, at(10), LEASE).await.unwrap();
+    assert_eq!(claimed.map(|claimed| claimed.id), Some(wanted.id));
+    assert_eq!(page::claim(&bench.db, at(11), LEASE).await.unwrap(), None);
+}
+
+async fn the_page_of_a_version_that_is_no_more_is_not_kept(bench: Bench) {
+    wants_page(&bench).await;
+    let claimed = page::claim(&bench.db, at(10), LEASE).await.unwrap().unwrap();
+    let content = Content { text: "จากหน้าเว็บ".into(), ..claimed.content.clone() };
+    let stale = Article { version: claimed.version - 1, ..claimed.clone() };
+    let add = async |known: &Article| {
+        page::add(&bench.db, &stamp(20), known, &content, &[], "hash", None).await.unwrap()
+    };
+    assert!(!add(&stale).await);
+    page::give_up(&bench.db, &stamp(20), &stale, "too late").await.unwrap();
+    assert!(add(&claimed).await && !add(&claimed).await, "once");
+    let actions = bench.actions().await;
+    assert_eq!(
+        (actions.get(Action::ArticleRead.name()), actions.get(Action::ArticleUnreadable.name())),
+        (Some(&1), None)
+    );
+}
+
+#[tokio::test]
+async fn a_node_whose_clock_is_ahead_takes_no_page_from_another_on_postgresql() {
+    let bench = Bench::postgres().await;
+    wants_page(&bench).await;
+    assert!(page::claim(&bench.db, clock::now(), LEASE).await.unwrap().is_some());
+    let ahead = clock::now() + TimeDelta::hours(1);
+    assert_eq!(page::claim(&bench.db, ahead, LEASE).await.unwrap(), None);
+}
 
 async fn an_article_is_found_by_any_alias(bench: Bench) {
     let first = Entry { guid: Some("https://news.example/?p=7".into()), ..entry("slug-a", "ข่าว") };

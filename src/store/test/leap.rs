@@ -13,6 +13,7 @@ use crate::store::claim;
 use crate::store::db::args;
 use crate::store::delivery;
 use crate::store::leap;
+use crate::store::page;
 use crate::store::post as posts;
 use crate::store::source;
 use crate::store::source::Polled;
@@ -91,14 +92,17 @@ async fn a_source_is_polled_at_once(bench: Bench) {
     assert_eq!(source::next_moment(&bench.db).await.unwrap(), Some(at(10)));
 }
 
+/// How long one node has for a page.
+const LEASE: Duration = Duration::from_secs(60);
+
 async fn an_article_settles_and_its_page_is_read_as_if_nothing_was(bench: Bench) {
     let article = bench.article("a", "ข่าว").await;
     let ahead = "UPDATE article SET changed_at = $1, settle_at = $2, page = 'wanted', page_try_at = $1";
     bench.tamper(ahead, args![at(HOUR), at(HOUR + 90)]).await;
-    assert_eq!(articles::claim_page(&bench.db, at(10), at(20)).await.unwrap(), None);
+    assert_eq!(page::claim(&bench.db, at(10), LEASE).await.unwrap(), None);
     leap::recover(&bench.db, at(5)).await.unwrap();
     assert_eq!(articles::next_moment(&bench.db).await.unwrap(), Some(at(95)));
-    let wanted = articles::claim_page(&bench.db, at(10), at(20)).await.unwrap();
+    let wanted = page::claim(&bench.db, at(10), LEASE).await.unwrap();
     assert_eq!(wanted.map(|wanted| wanted.id), Some(article.id));
 }
 

@@ -11,6 +11,7 @@ use chrono::TimeDelta;
 
 use crate::clock;
 use crate::config;
+use crate::feed::reader::Reader;
 use crate::model::article::Content;
 use crate::model::article::Entry;
 use crate::model::attempt::Answer;
@@ -87,7 +88,7 @@ pub(super) async fn context(folder: &Path, public_url: &str, now: Arc<AtomicI64>
     account::ensure(&db, &accounts).await.unwrap();
     let sources: Vec<String> = config.sources.iter().map(|it| it.name.clone()).collect();
     source::ensure(&db, &sources, clock()).await.unwrap();
-    Context::new(db, config, "boot".to_owned(), clock, signer).await.unwrap()
+    Context::new(db, config, "boot".to_owned(), clock, signer, Reader::within()).await.unwrap()
 }
 
 /// What becomes of a post.
