@@ -57,6 +57,13 @@ pub enum Event {
         /// Its account only pretends to post.
         shadow: bool,
     },
+    /// A claim found it due, and the database forgot a stretch of time in which it may have been sent.
+    Forgotten {
+        /// The newest thing that is known from before.
+        since: DateTime<Utc>,
+        /// From when on everything is known again.
+        until: DateTime<Utc>,
+    },
     /// The attempt was given up before any byte of the request left this machine.
     NotSent {
         /// Why.
@@ -173,6 +180,7 @@ pub fn step(
     let turn = Turn { delivery, now, chance, policy };
     match (delivery.state, event) {
         (State::Scheduled, Event::Due { held, shadow }) => Ok(turn.due(held, shadow)),
+        (State::Scheduled, Event::Forgotten { since, until }) => Ok(turn.forgotten(since, until)),
         (State::Sending, Event::NotSent { reason }) => {
             Ok(turn.to(State::Scheduled).due_at(now + clock::span(policy.retry_base)).because(reason))
         }
@@ -246,6 +254,31 @@ impl Turn<'_> {
         if key_is_old {
             next.facts.key_used_at = Some(self.now);
         }
+        next
+    }
+
+    /// An attempt that nobody remembers may have made it public. Under a retry key that is known, a repeat settles
+    /// that; else it is read back, from the beginning of what was forgotten; else a person decides.
+    fn forgotten(&self, since: DateTime<Utc>, until: DateTime<Utc>) -> Transition {
+        if self.policy.recognises_repeats && self.key_is_remembered() {
+            return self.due(false, false);
+        }
+        let when = |at: DateTime<Utc>| at.format("%Y-%m-%d %H:%M:%SZ");
+        let reason =
+            format!("it may have been sent while the database forgot: {} to {}", when(since), when(until));
+        if !self.policy.can_read_back {
+            let mut next =
+                self.to(State::Parked).because(format!("{reason}; the platform can't be read back"));
+            next.facts.unconfirmed_at = Some(self.now);
+            return next;
+        }
+        let mut next = self.to(State::Unconfirmed).because(reason);
+        next.facts.looks = 0;
+        next.facts.failures = 0;
+        next.facts.unconfirmed_at = Some(self.now);
+        next.facts.key_used_at = Some(self.delivery.key_used_at.map_or(since, |used| used.min(since)));
+        // Another node may still be sending under a claim that was forgotten.
+        next.facts.due_at = self.now + clock::span(self.policy.timeout + self.policy.confirm_after);
         next
     }
 
@@ -443,6 +476,7 @@ impl Event {
     fn name(&self) -> &'static str {
         match self {
             Event::Due { .. } => "claimed",
+            Event::Forgotten { .. } => "looked for",
             Event::NotSent { .. } => "given back",
             Event::AlreadyThere { .. } => "found already there",
             Event::Answered(_) => "answered",

@@ -6,6 +6,7 @@
 use std::time::Duration;
 use std::time::Instant;
 
+use tracing::error;
 use tracing::info;
 use tracing::warn;
 use uuid::Uuid;
@@ -32,6 +33,7 @@ use crate::store::claim::Terms;
 use crate::store::db::Result;
 use crate::store::delivery;
 use crate::store::delivery::Happening;
+use crate::store::gap::Gap;
 
 /// How far back a post that an editor made by hand is looked for.
 const ALREADY_THERE_SINCE: chrono::TimeDelta = chrono::TimeDelta::hours(24);
@@ -66,10 +68,32 @@ pub async fn step(context: &Context, name: &str) -> Result<Step> {
             compose::reword(context, post).await?;
             Ok(Step::Worked)
         }
+        Claim::Forgot(gap) => {
+            warn_of_gap(&gap);
+            Ok(Step::Worked)
+        }
         Claim::Sending(claimed) => {
+            keep_memory(context);
             send(context, account, publisher, &claimed, claimed_at).await;
             Ok(Step::Worked)
         }
+    }
+}
+
+/// Says that the database lost what it knew of a stretch of time.
+pub fn warn_of_gap(gap: &Gap) {
+    let Gap { cause, since, until, .. } = gap;
+    error!(
+        cause,
+        "The database forgot what happened from {since} to {until}; what may have been sent then is looked for \
+         before it is sent, and what can't be looked for is parked for a person"
+    );
+}
+
+/// Writes down, outside the database, what this node committed there: before a request that rests on it.
+pub fn keep_memory(context: &Context) {
+    if let Err(error) = context.db.memory().save() {
+        warn!(error = %error, "What this node saw of the database could not be kept in its memory file");
     }
 }
 

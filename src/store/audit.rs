@@ -21,6 +21,7 @@ use crate::store::db::Result;
 use crate::store::db::Row;
 use crate::store::db::Tx;
 use crate::store::db::args;
+use crate::store::memory::Mark;
 
 /// When, where and by whom a change is made; every function that changes something takes one.
 #[derive(Debug, Clone)]
@@ -79,6 +80,7 @@ pub async fn append(tx: &mut Tx, entry: &Entry) -> Result<()> {
         )
         .await?;
     let id = row.map_or(Ok(0), |row| row.int("id"))?;
+    tx.mark(entry.account.as_deref().unwrap_or_default(), Mark { id, at: clock::micros(entry.at) });
     tx.execute("INSERT INTO unsealed (audit) VALUES ($1)", args![id]).await?;
     Ok(())
 }

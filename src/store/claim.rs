@@ -18,6 +18,8 @@ use crate::store::db::Tx;
 use crate::store::db::args;
 use crate::store::delivery::find_for_update;
 use crate::store::delivery::write;
+use crate::store::gap;
+use crate::store::gap::Gap;
 use crate::store::hold;
 use chrono::DateTime;
 use chrono::Utc;
@@ -55,6 +57,8 @@ pub enum Claim {
         /// The post.
         post: i64,
     },
+    /// The database forgot a stretch of time; that is noted, and nothing was taken.
+    Forgot(Gap),
     /// The intent is committed: send it.
     Sending(Box<Delivery>),
 }
@@ -70,7 +74,7 @@ pub async fn claim(db: &Db, stamp: &Stamp, account: &str, terms: &Terms) -> Resu
     let mut tx = db.begin().await?;
     let claim = claim_in(&mut tx, stamp, account, terms).await?;
     match claim {
-        Claim::Moved(_) | Claim::Sending(_) => tx.commit().await?,
+        Claim::Moved(_) | Claim::Sending(_) | Claim::Forgot(_) => tx.commit().await?,
         // Not by dropping it: until the pool came to roll it back, other claims would find the account locked.
         Claim::Nothing | Claim::Stale { .. } => tx.roll_back().await?,
     }
@@ -82,14 +86,18 @@ async fn claim_in(tx: &mut Tx, stamp: &Stamp, account: &str, terms: &Terms) -> R
         return Ok(Claim::Nothing);
     };
     let last_lane = if terms.quiet || spaced_until > stamp.at { Lane::Breaking } else { Lane::Promotion };
-    let Some((delivery, stale)) = next_due(tx, account, last_lane, stamp.at).await? else {
+    let Some((mut delivery, stale)) = next_due(tx, account, last_lane, stamp.at).await? else {
         return Ok(Claim::Nothing);
     };
+    if let Some(gap) = gap::detect(tx, stamp, account).await? {
+        return Ok(Claim::Forgot(gap));
+    }
     let held = hold::applies(tx, account, delivery.lane).await?;
     if stale && !held && delivery.facts.attempts == 0 {
         return Ok(Claim::Stale { post: delivery.post });
     }
-    let event = Event::Due { held, shadow: terms.shadow };
+    let clouded = if held || terms.shadow { None } else { gap::clouds(tx, &mut delivery).await? };
+    let event = clouded.unwrap_or(Event::Due { held, shadow: terms.shadow });
     let Ok(next) = transition::step(&delivery.facts, event, stamp.at, 0.0, &terms.policy) else {
         return Ok(Claim::Nothing);
     };

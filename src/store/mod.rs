@@ -4,7 +4,11 @@
 //! its audit entry in the same transaction.
 
 pub mod db;
+pub mod tx;
 pub mod row;
+pub mod trouble;
+pub mod memory;
+pub mod sqlite;
 pub mod migration;
 pub mod node;
 pub mod source;
@@ -15,6 +19,7 @@ pub mod route;
 pub mod post;
 pub mod delivery;
 pub mod claim;
+pub mod gap;
 pub mod attempt;
 pub mod listing;
 pub mod account;
