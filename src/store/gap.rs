@@ -13,7 +13,6 @@ use serde_json::json;
 use crate::clock;
 use crate::model::audit::Action;
 use crate::model::delivery::Delivery;
-use crate::model::readback::CLOCK_MARGIN;
 use crate::model::transition::Event;
 use crate::store::audit;
 use crate::store::audit::Stamp;
@@ -25,6 +24,9 @@ use crate::store::memory::Mark;
 
 /// So long after a gap an article that is older than its end may turn up as a new one.
 const RESURFACE: TimeDelta = TimeDelta::hours(48);
+
+/// A newsroom's clock may be so far ahead of ours, and an article of a gap be dated after its end.
+const CLOCK_TOLERANCE: TimeDelta = TimeDelta::seconds(60);
 
 /// What a delivery's fence is raised by when its past is unknown: beyond any claim that was forgotten, so that a late
 /// answer to that one is not taken for an answer to the next.
@@ -223,7 +225,7 @@ pub(crate) async fn clouds(tx: &mut Tx, delivery: &mut Delivery) -> Result<Optio
                   AND (a.published_at IS NULL OR a.published_at > a.first_seen_at + $4
                        OR a.published_at <= g.until_at + $4)))";
     let micros = |span: TimeDelta| span.num_microseconds().unwrap_or(i64::MAX / 4);
-    let values = args![delivery.post, delivery.id, micros(RESURFACE), micros(CLOCK_MARGIN)];
+    let values = args![delivery.post, delivery.id, micros(RESURFACE), micros(CLOCK_TOLERANCE)];
     let Some(row) = tx.one(sql, values).await? else { return Ok(None) };
     let Some(gap) = row.maybe_int("id")? else { return Ok(None) };
     let (since, until) = (row.time("since_at")?, row.time("until_at")?);

@@ -66,16 +66,21 @@ impl Cluster {
     }
 
     fn start_new() -> Result<Cluster, String> {
-        let programs = installed()?;
-        // Not where TMPDIR says: a socket's path has at most 107 bytes.
-        let folder = tempfile::Builder::new().prefix("songkhao-postgres-").tempdir_in("/tmp");
-        let (folder, keeper) = folder
-            .and_then(|folder| Ok((folder.path().to_owned(), Keeper::new(&programs, &folder.keep())?)))
-            .map_err(|error| format!("PostgreSQL's keeper can't be started: {error}"))?;
-        let cluster = Cluster { programs, folder, databases: AtomicU32::new(0), keeper: Mutex::new(keeper) };
+        let cluster = Cluster::prepare(&installed()?)?;
         cluster.order("make")?;
         cluster.order("start")?;
         Ok(cluster)
+    }
+
+    /// A keeper in an empty folder.
+    fn prepare(programs: &Path) -> Result<Cluster, String> {
+        // Not where TMPDIR says: a socket's path has at most 107 bytes.
+        let folder = tempfile::Builder::new().prefix("songkhao-postgres-").tempdir_in("/tmp");
+        let (folder, keeper) = folder
+            .and_then(|folder| Ok((folder.path().to_owned(), Keeper::new(programs, &folder.keep())?)))
+            .map_err(|error| format!("PostgreSQL's keeper can't be started: {error}"))?;
+        let programs = programs.to_owned();
+        Ok(Cluster { programs, folder, databases: AtomicU32::new(0), keeper: Mutex::new(keeper) })
     }
 
     /// The address of a new, empty database.
@@ -122,6 +127,31 @@ impl Cluster {
         self.order("start").unwrap_or_else(|reason| panic!("{reason}"));
     }
 
+    /// Makes and starts a replica, which follows asynchronously. Its databases are those of this server.
+    ///
+    /// # Panics
+    /// When it can't be made.
+    #[track_caller]
+    pub fn replica(&self) -> Cluster {
+        let replica = Cluster::prepare(&self.programs).and_then(|replica| {
+            fs::write(replica.folder.join("primary"), self.folder.as_os_str().as_encoded_bytes())
+                .map_err(|error| error.to_string())?;
+            replica.order("copy")?;
+            replica.order("start")?;
+            Ok(replica)
+        });
+        replica.unwrap_or_else(|reason| panic!("{reason}"))
+    }
+
+    /// Makes a replica the one that takes writes.
+    ///
+    /// # Panics
+    /// When it won't.
+    #[track_caller]
+    pub fn promote(&self) {
+        self.order("promote").unwrap_or_else(|reason| panic!("{reason}"));
+    }
+
     /// The folder with the server's socket; it is gone when the server is.
     pub fn folder(&self) -> &Path {
         &self.folder
@@ -147,7 +177,7 @@ impl Drop for Cluster {
     }
 }
 
-/// Obeys `make`, `start` and `stop`, one a line; at the end of its orders it cleans up.
+/// Obeys `make`, `copy`, `start`, `promote` and `stop`, one a line; at the end of its orders it cleans up.
 ///
 /// `fsync=off` spares the disk. `synchronous_commit` stays on: a stopped server must keep what it said it had.
 const KEEPER: &str = r#"
@@ -156,6 +186,9 @@ while read -r order; do
     case $order in
     make) "$programs/initdb" --no-sync --no-instructions --auth=trust --username=postgres \
         --encoding=UTF8 --locale=C.UTF-8 --pgdata=data ;;
+    copy) "$programs/pg_basebackup" --host="$(cat primary)" --port=5432 --username=postgres --pgdata=data \
+        --checkpoint=fast --write-recovery-conf --no-sync ;;
+    promote) "$programs/pg_ctl" promote --wait --silent --pgdata=data ;;
     start) "$programs/pg_ctl" start --wait --silent --pgdata=data --log=log --options="\
         -c unix_socket_directories=$folder -c listen_addresses= -c port=5432 -c max_connections=300 \
         -c fsync=off -c full_page_writes=off -c timezone=Asia/Bangkok" ;;
