@@ -524,6 +524,37 @@ mod tests {
     }
 
     #[test]
+    fn what_may_have_been_sent_in_a_forgotten_time_is_looked_for_first() {
+        let why =
+            "it may have been sent while the database forgot: 2027-01-15 07:50:00Z to 2027-01-15 07:59:00Z";
+        check(scheduled(), forgotten(), X, &format!("unconfirmed in {} s: {why}", TIMEOUT + CONFIRM_AFTER));
+        // Neither a late hour nor what was tried before makes it known.
+        check(
+            Facts { good_until: at(-1), attempts: 2, looks: 2, ..scheduled() },
+            forgotten(),
+            X,
+            &format!("unconfirmed in {} s: {why}", TIMEOUT + CONFIRM_AFTER),
+        );
+        let next = stepped(scheduled(), forgotten(), X).facts;
+        assert_eq!((next.key_used_at, next.looks), (Some(at(-600)), 0), "looked for since it was forgotten");
+        for blind in [LINE, BLIND] {
+            check(
+                scheduled(),
+                forgotten(),
+                blind,
+                &format!("parked: {why}; the platform can't be read back"),
+            );
+            assert!(stepped(scheduled(), forgotten(), blind).facts.is_in_doubt());
+        }
+        // Under a key that is known, a repeat tells.
+        let tried = Facts { attempts: 1, key_used_at: Some(at(-3_600)), ..scheduled() };
+        check(tried, forgotten(), LINE, "sending, attempt 2");
+        let long_ago = Facts { attempts: 1, key_used_at: Some(at(-90_000)), ..scheduled() };
+        check(long_ago, forgotten(), LINE, &format!("parked: {why}; the platform can't be read back"));
+        refuse(sending(), forgotten());
+    }
+
+    #[test]
     fn a_receipt_is_the_only_way_to_delivered() {
         check(sending(), Event::Answered(Ok(receipt())), X, "delivered r1, answering");
         check(unconfirmed(0), found(), X, "delivered r1: found by reading back");
@@ -849,6 +880,9 @@ mod tests {
                     | Event::Answered(Err(SendError::Unconfirmed { .. } | SendError::Duplicate { .. })) => {
                         may_be_public = true;
                     }
+                    Event::Forgotten { .. } if next.facts.state != State::Sending => {
+                        may_be_public |= matches!(next.facts.state, State::Unconfirmed | State::Parked);
+                    }
                     _ => {}
                 }
                 prop_assert!(resent <= MAX_RESENDS);
@@ -886,7 +920,8 @@ mod tests {
         prop_assert_eq!(after.state == State::Delivered, next.receipt.is_some());
         prop_assert_eq!(after.good_until, before.good_until);
         prop_assert!((0..=MAX_RESENDS).contains(&after.resends));
-        let claimed = matches!(event, Event::Due { .. }) && after.state == State::Sending;
+        let claimed =
+            matches!(event, Event::Due { .. } | Event::Forgotten { .. }) && after.state == State::Sending;
         prop_assert_eq!(after.state == State::Sending, claimed, "only a claim leads to sending");
         prop_assert_eq!(after.attempts, before.attempts + i64::from(claimed));
         if claimed {
@@ -922,6 +957,7 @@ mod tests {
         ]);
         prop_oneof![
             8 => due,
+            1 => Just(forgotten()),
             1 => Just(Event::NotSent { reason: "w".into() }),
             1 => Just(Event::AlreadyThere { link: "l".into() }),
             1 => Just(Event::Answered(Ok(receipt()))),
@@ -1034,6 +1070,10 @@ mod tests {
 
     fn shadow() -> Event {
         Event::Due { held: false, shadow: true }
+    }
+
+    fn forgotten() -> Event {
+        Event::Forgotten { since: at(-600), until: at(-60) }
     }
 
     fn refused(error: SendError) -> Event {

@@ -80,7 +80,10 @@ pub async fn append(tx: &mut Tx, entry: &Entry) -> Result<()> {
         )
         .await?;
     let id = row.map_or(Ok(0), |row| row.int("id"))?;
-    tx.mark(entry.account.as_deref().unwrap_or_default(), Mark { id, at: clock::micros(entry.at) });
+    // Of all that can be lost, an intent is what makes a second post.
+    if let (Action::DeliverySending, Some(account)) = (entry.action, &entry.account) {
+        tx.mark(account, Mark { id, at: clock::micros(entry.at) });
+    }
     tx.execute("INSERT INTO unsealed (audit) VALUES ($1)", args![id]).await?;
     Ok(())
 }

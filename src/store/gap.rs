@@ -39,7 +39,7 @@ pub enum Cause {
     Restored,
     /// PostgreSQL runs on another timeline or server than before.
     Failover,
-    /// An entry that this node saw committed is gone.
+    /// An intent that this node saw committed is gone.
     Forgotten,
     /// An operator knows better: `songkhao run --reconcile-all`.
     Ordered,
@@ -197,7 +197,7 @@ async fn server(tx: &mut Tx) -> Result<Option<String>> {
     row.map_or(Ok(None), |row| row.maybe_text("server"))
 }
 
-/// Whether an entry that this node saw committed is gone without a gap that explains it.
+/// Whether an intent that this node saw committed is gone without a gap that explains it.
 async fn lost(tx: &mut Tx, stamp: &Stamp, mark: Mark) -> Result<Option<Gap>> {
     let sql = "SELECT 1 AS one FROM audit WHERE id = $1 AND at = $2";
     if tx.one(sql, args![mark.id, mark.at]).await?.is_some() {

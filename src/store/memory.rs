@@ -1,7 +1,7 @@
-//! Memory: keeps, outside the database, what this node saw it commit.
+//! Memory: keeps, outside the database, which intents this node saw committed.
 //!
-//! A database that was replaced by an older state of itself can't tell. A node can: an entry that it saw committed is
-//! not there any more. Kept is the newest entry of each account, because an account sends one thing at a time.
+//! A database that was replaced by an older state of itself can't tell. A node can: the entry of an intent to send is
+//! not there any more. The newest one of each account is enough, because an account sends one thing at a time.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -24,7 +24,7 @@ pub(crate) struct Mark {
     pub(crate) at: i64,
 }
 
-/// What this node saw committed.
+/// The intents that this node saw committed.
 #[derive(Debug, Default)]
 pub struct Memory(Mutex<State>);
 
@@ -40,7 +40,7 @@ struct State {
 struct Kept {
     /// The id of the database.
     database: String,
-    /// The newest entry of each account; those of none under "".
+    /// The newest intent of each account.
     seen: BTreeMap<String, Mark>,
 }
 
@@ -95,7 +95,7 @@ impl Memory {
         }
     }
 
-    /// The newest entry seen of an account.
+    /// The newest intent on an account.
     pub(crate) fn newest(&self, account: &str) -> Option<Mark> {
         self.state().kept.seen.get(account).copied()
     }
@@ -105,7 +105,7 @@ impl Memory {
         self.state().kept.seen.values().copied().collect()
     }
 
-    /// Forgets entries that the database lost, once that is known.
+    /// Forgets an entry that the database lost, once that is known.
     pub(crate) fn forget(&self, lost: Mark) {
         let mut state = self.state();
         state.kept.seen.retain(|_, mark| *mark != lost);
@@ -128,7 +128,7 @@ mod tests {
         let memory = Memory::default();
         memory.keep_in(&path).unwrap();
         memory.belongs_to("one");
-        memory.note([("page".to_owned(), Mark { id: 7, at: 70 }), (String::new(), Mark { id: 8, at: 80 })]);
+        memory.note([("page".to_owned(), Mark { id: 7, at: 70 }), ("x".to_owned(), Mark { id: 8, at: 80 })]);
         memory.save().unwrap();
         memory.forget(Mark { id: 8, at: 80 });
         memory.save().unwrap();

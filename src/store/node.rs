@@ -183,7 +183,8 @@ async fn try_advisory_lock(connection: &mut PgConnection, name: &str) -> Result<
     Ok(sqlx::query_scalar(sql).bind(lock_key(name)).fetch_one(connection).await?)
 }
 
-fn lock_key(name: &str) -> i64 {
+/// The number that stands for a node's name among PostgreSQL's locks.
+pub(crate) fn lock_key(name: &str) -> i64 {
     let digest = hash::sha256_hex(format!("songkhao node {name}").as_bytes());
     // The first 60 bits of a SHA-256 always fit a positive i64.
     i64::from_str_radix(&digest[..15], 16).unwrap_or(0)

@@ -23,7 +23,7 @@ use crate::store::row::args;
 pub struct Tx {
     inner: Inner,
     shared: Arc<Shared>,
-    /// The entries appended in it, to be remembered once it lasts.
+    /// The intents appended in it, to be remembered once it lasts.
     marks: Vec<(String, Mark)>,
 }
 
@@ -139,7 +139,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Remembers an entry appended here, outside the database, once this transaction lasts.
+    /// Remembers an intent appended here, outside the database, once this transaction lasts.
     pub(crate) fn mark(&mut self, account: &str, mark: Mark) {
         self.marks.push((account.to_owned(), mark));
     }

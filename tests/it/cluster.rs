@@ -42,8 +42,8 @@ pub fn database_url() -> String {
 /// A server that can be stopped and started. It ends with this value, or with the process.
 #[derive(Debug)]
 pub struct Cluster {
-    programs: PathBuf,
-    folder: PathBuf,
+    pub(super) programs: PathBuf,
+    pub(super) folder: PathBuf,
     databases: AtomicU32,
     keeper: Mutex<Keeper>,
 }
@@ -72,8 +72,8 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// A keeper in an empty folder.
-    fn prepare(programs: &Path) -> Result<Cluster, String> {
+    /// A keeper in an empty folder, which has done nothing yet.
+    pub(super) fn prepare(programs: &Path) -> Result<Cluster, String> {
         // Not where TMPDIR says: a socket's path has at most 107 bytes.
         let folder = tempfile::Builder::new().prefix("songkhao-postgres-").tempdir_in("/tmp");
         let (folder, keeper) = folder
@@ -127,37 +127,12 @@ impl Cluster {
         self.order("start").unwrap_or_else(|reason| panic!("{reason}"));
     }
 
-    /// Makes and starts a replica, which follows asynchronously. Its databases are those of this server.
-    ///
-    /// # Panics
-    /// When it can't be made.
-    #[track_caller]
-    pub fn replica(&self) -> Cluster {
-        let replica = Cluster::prepare(&self.programs).and_then(|replica| {
-            fs::write(replica.folder.join("primary"), self.folder.as_os_str().as_encoded_bytes())
-                .map_err(|error| error.to_string())?;
-            replica.order("copy")?;
-            replica.order("start")?;
-            Ok(replica)
-        });
-        replica.unwrap_or_else(|reason| panic!("{reason}"))
-    }
-
-    /// Makes a replica the one that takes writes.
-    ///
-    /// # Panics
-    /// When it won't.
-    #[track_caller]
-    pub fn promote(&self) {
-        self.order("promote").unwrap_or_else(|reason| panic!("{reason}"));
-    }
-
     /// The folder with the server's socket; it is gone when the server is.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    fn order(&self, order: &str) -> Result<(), String> {
+    pub(super) fn order(&self, order: &str) -> Result<(), String> {
         let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
         let answer = keeper.order(order).map_err(|error| format!("PostgreSQL's keeper is gone: {error}"))?;
         if answer == "done" {

@@ -2,6 +2,7 @@
 //!
 //! What the old server knew and the new one doesn't was posted all the same; songkhao finds it again.
 
+use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,6 +15,33 @@ use crate::arena::Node;
 use crate::cluster::Cluster;
 use crate::torture;
 use crate::torture::Verdict;
+
+impl Cluster {
+    /// Makes and starts a replica, which follows asynchronously. Its databases are those of this server.
+    ///
+    /// # Panics
+    /// When it can't be made.
+    #[track_caller]
+    pub fn replica(&self) -> Cluster {
+        let replica = Cluster::prepare(&self.programs).and_then(|replica| {
+            fs::write(replica.folder.join("primary"), self.folder.as_os_str().as_encoded_bytes())
+                .map_err(|error| error.to_string())?;
+            replica.order("copy")?;
+            replica.order("start")?;
+            Ok(replica)
+        });
+        replica.unwrap_or_else(|reason| panic!("{reason}"))
+    }
+
+    /// Makes a replica the one that takes writes.
+    ///
+    /// # Panics
+    /// When it won't.
+    #[track_caller]
+    pub fn promote(&self) {
+        self.order("promote").unwrap_or_else(|reason| panic!("{reason}"));
+    }
+}
 
 /// An address that leads to whichever server it is pointed at.
 struct Pointer {
@@ -30,7 +58,7 @@ impl Pointer {
     fn turn(&self, cluster: &Cluster) {
         let fresh = self.link.with_extension("new");
         symlink(cluster.folder(), &fresh).unwrap();
-        std::fs::rename(&fresh, &self.link).unwrap();
+        fs::rename(&fresh, &self.link).unwrap();
     }
 
     fn url(&self, cluster: &Cluster) -> String {
@@ -73,6 +101,8 @@ async fn what_a_promoted_replica_lacks_is_not_posted_again() {
     replica.promote();
     pointer.turn(&replica);
     nodes[1].start();
+    // It comes so soon that it might be of the forgotten time; it is not, and goes out all the same.
+    links.push(arena.publish(6));
     for node in &nodes {
         node.await_readiness(None).await;
     }
@@ -83,7 +113,7 @@ async fn what_a_promoted_replica_lacks_is_not_posted_again() {
     // LINE has no list: what it may have got in the forgotten time is for a person.
     let on_line = |what: &&String| what.starts_with(Platform::Line.name());
     assert_eq!(verdict.parked.iter().filter(on_line).count(), verdict.parked.len(), "{verdict:#?}");
-    assert!(!verdict.parked.is_empty() && verdict.parked.len() <= 3, "{verdict:#?}");
+    assert!(!verdict.parked.is_empty() && verdict.parked.len() <= 4, "{verdict:#?}");
     let told = String::from_utf8_lossy(&nodes[0].run(&["audit", "export"]).stdout).into_owned();
     assert_eq!(told.matches("\"gap.found\"").count(), 1, "one node notes the gap, once");
     assert!(told.contains("server_before"), "{told}");

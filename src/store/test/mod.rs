@@ -9,6 +9,7 @@ mod audit;
 mod boilerplate;
 mod database;
 mod delivery;
+mod gap;
 mod gauge;
 mod hold;
 mod leap;
