@@ -148,7 +148,7 @@ pub async fn arrive(context: &Context, stop: &CancellationToken) -> db::Result<P
         warn!(error = %error, "{} can't be used; what this node saw of the database ends with it", path.display());
     }
     let seat = take_seat(context).await?;
-    if seat.followed_a_crash() {
+    if seat.followed_a_crash() && context.db.file().is_some() {
         tokio::spawn(check(context.db.clone(), stop.clone()));
     }
     let (db, clock, node) = (context.db.clone(), context.clock.clone(), context.node.clone());

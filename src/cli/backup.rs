@@ -1,4 +1,4 @@
-//! Backup: writes a consistent copy of the database, and puts one back in its place.
+//! Backup: copies the database as it stands, and puts a copy in its place.
 
 use std::io::Write;
 use std::path::Path;
@@ -16,6 +16,7 @@ use crate::store::audit;
 use crate::store::db::Db;
 use crate::store::gap;
 use crate::store::gap::Cause;
+use crate::store::migration;
 use crate::store::node;
 use crate::store::sqlite;
 use crate::store::sqlite::Candidate;
@@ -31,14 +32,17 @@ pub async fn backup(config: Option<&Path>, file: &Path) -> Result<(), Failure> {
         let text = format!("{} is not there yet; there is nothing to back up", database.display());
         return Err(Failure::Failed(anyhow::anyhow!(text)));
     }
-    let desk = Desk { db: desk::open(&settings).await?, config: settings };
-    let made = sqlite::back_up(&desk.db, file).await;
-    made.with_context(|| format!("no backup was made in {}", file.display()))?;
+    let made = sqlite::back_up(database, file).await;
+    let schema = made.with_context(|| format!("no backup was made in {}", file.display()))?;
     let bytes = std::fs::metadata(file)?.len();
-    let mut entry = desk.stamp().entry(Action::BackupMade);
-    entry.detail = json!({ "file": file.display().to_string(), "bytes": bytes });
-    audit::record(&desk.db, &entry).await?;
-    desk.db.close().await;
+    // Before an upgrade the new program makes the backup: it must not migrate what it is to keep.
+    if schema == migration::KNOWN {
+        let desk = Desk { db: desk::open(&settings).await?, config: settings };
+        let mut entry = desk.stamp().entry(Action::BackupMade);
+        entry.detail = json!({ "file": file.display().to_string(), "bytes": bytes });
+        audit::record(&desk.db, &entry).await?;
+        desk.db.close().await;
+    }
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}: {bytes} bytes; keep songkhao.key apart from it", file.display())?;
     Ok(())

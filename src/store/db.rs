@@ -145,7 +145,7 @@ enum Pool {
 }
 
 /// How long a statement waits for SQLite's write lock, held by another process (the command line).
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The pause before a locked SQLite file is opened again.
 const BUSY_PAUSE: Duration = Duration::from_millis(20);

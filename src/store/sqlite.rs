@@ -1,4 +1,4 @@
-//! SQLite: looks after the file itself: copies, checks, and puts a copy in its place.
+//! SQLite: copies and checks the file, and puts a copy in its place.
 //!
 //! The file is never opened past the engine: on closing it, the operating system would drop the engine's locks.
 
@@ -19,6 +19,7 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::sqlite::SqliteConnection;
 
+use crate::store::db::BUSY_TIMEOUT;
 use crate::store::db::Db;
 use crate::store::db::Error;
 use crate::store::db::Result;
@@ -50,14 +51,14 @@ impl Opened {
     }
 }
 
-/// Writes all that is committed at this moment to a new file, while others go on reading and writing.
+/// Writes all that is committed in `database` at this moment to a new file, while others go on reading and writing.
+/// Gives the schema it has.
 ///
 /// The file gets its name only once it is whole and on the disk, and only its owner may read it.
 ///
 /// # Errors
 /// When `to` exists or can't be written; what the engine says.
-pub async fn back_up(db: &Db, to: &Path) -> Result<()> {
-    let Some(options) = db.sqlite() else { return Err(Error::Address) };
+pub async fn back_up(database: &Path, to: &Path) -> Result<i64> {
     if to.exists() {
         return Err(taken(to));
     }
@@ -65,26 +66,30 @@ pub async fn back_up(db: &Db, to: &Path) -> Result<()> {
     // One that an interrupted backup left behind is nobody's.
     remove(&fresh)?;
     File::options().write(true).create_new(true).mode(0o600).open(&fresh).map_err(io_error)?;
-    let copied = copy_into(&options, &fresh).await;
-    let named = copied.and_then(|()| {
+    let copied = copy_into(database, &fresh).await;
+    let named = copied.and_then(|schema| {
         File::open(&fresh).and_then(|file| file.sync_all()).map_err(io_error)?;
         // A link fails where a rename would overwrite what came there meanwhile.
         fs::hard_link(&fresh, to).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => taken(to),
             _ => io_error(error),
         })?;
-        sync_folder(to)
+        sync_folder(to).map(|()| schema)
     });
     remove(&fresh)?;
     named
 }
 
-async fn copy_into(options: &SqliteConnectOptions, to: &Path) -> Result<()> {
-    let mut connection = SqliteConnection::connect_with(options).await?;
-    let copied = sqlx::query("VACUUM INTO $1").bind(to.to_string_lossy()).execute(&mut connection).await;
+async fn copy_into(database: &Path, to: &Path) -> Result<i64> {
+    let options = SqliteConnectOptions::new().filename(database).busy_timeout(BUSY_TIMEOUT);
+    let mut connection = options.create_if_missing(false).connect().await?;
+    let copied = async {
+        sqlx::query("VACUUM INTO $1").bind(to.to_string_lossy()).execute(&mut connection).await?;
+        sqlx::query_scalar("SELECT MAX(number) FROM migration").fetch_one(&mut connection).await
+    };
+    let copied = copied.await;
     connection.close().await?;
-    copied?;
-    Ok(())
+    Ok(copied?)
 }
 
 /// Looks at the file as a process would that knows nothing of it yet, and remembers damage.

@@ -1,4 +1,4 @@
-//! Gap: shows that a database which went back is found out, and what is asked before the next send.
+//! Gap: shows that a database which went back is found out.
 
 use chrono::DateTime;
 use chrono::Utc;

@@ -285,7 +285,7 @@ async fn a_daemon_is_ready_while_it_claims_and_the_database_answers() {
     assert_eq!(desk.get("/healthz", "").await.body, "ok");
     let ready = desk.get("/readyz", "").await;
     assert_eq!(ready.status, StatusCode::OK);
-    let told = r#"{"ready":true,"database":true,"migrated":true,"claiming":true,"last_claim_seconds":0}"#;
+    let told = r#"{"ready":true,"database":true,"migrated":true,"claiming":true,"trouble":null,"last_claim_seconds":0}"#;
     assert_eq!(ready.body, told);
     desk.pass(TimeDelta::seconds(31));
     let stale = desk.get("/readyz", "").await;
