@@ -13,6 +13,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::model::audit::Action;
 use crate::store::audit;
+use crate::store::db;
 use crate::store::db::Db;
 use crate::store::gap;
 use crate::store::gap::Cause;
@@ -59,8 +60,12 @@ pub async fn restore(config: Option<&Path>, file: &Path) -> Result<(), Failure> 
                 songkhao notices it at its next start";
     let database = file_of(&settings, tool)?.to_owned();
     let now = clock::now();
-    let _nobody_starts = node::close(&database, settings.node.name.as_str())
-        .context("nothing was restored; stop songkhao first (systemctl stop songkhao)")?;
+    let _nobody_starts = node::close(&database, settings.node.name.as_str()).map_err(|error| match error {
+        db::Error::NodeTaken { node } => Failure::Failed(anyhow::anyhow!(
+            "nothing was restored: node {node} runs on this database; stop songkhao first (systemctl stop songkhao)"
+        )),
+        error => Failure::Failed(anyhow::Error::new(error).context("nothing was restored")),
+    })?;
     let candidate = Candidate::of(file, &database)
         .await
         .map_err(|reason| Failure::Failed(anyhow::anyhow!("nothing was restored: {reason}")))?;

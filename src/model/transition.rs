@@ -63,6 +63,8 @@ pub enum Event {
         since: DateTime<Utc>,
         /// From when on everything is known again.
         until: DateTime<Utc>,
+        /// A hold stops its lane on its account; it stops no look.
+        held: bool,
     },
     /// The attempt was given up before any byte of the request left this machine.
     NotSent {
@@ -180,7 +182,7 @@ pub fn step(
     let turn = Turn { delivery, now, chance, policy };
     match (delivery.state, event) {
         (State::Scheduled, Event::Due { held, shadow }) => Ok(turn.due(held, shadow)),
-        (State::Scheduled, Event::Forgotten { since, until }) => Ok(turn.forgotten(since, until)),
+        (State::Scheduled, Event::Forgotten { since, until, held }) => Ok(turn.forgotten(since, until, held)),
         (State::Sending, Event::NotSent { reason }) => {
             Ok(turn.to(State::Scheduled).due_at(now + clock::span(policy.retry_base)).because(reason))
         }
@@ -259,9 +261,11 @@ impl Turn<'_> {
 
     /// An attempt that nobody remembers may have made it public. Under a retry key that is known, a repeat settles
     /// that; else it is read back, from the beginning of what was forgotten; else a person decides.
-    fn forgotten(&self, since: DateTime<Utc>, until: DateTime<Utc>) -> Transition {
+    fn forgotten(&self, since: DateTime<Utc>, until: DateTime<Utc>, held: bool) -> Transition {
         if self.policy.recognises_repeats && self.key_is_remembered() {
-            return self.due(false, false);
+            let unconfirmed_at = self.delivery.unconfirmed_at.or(Some(self.now));
+            let delivery = &Facts { unconfirmed_at, ..self.delivery.clone() };
+            return Turn { delivery, ..*self }.due(held, false);
         }
         let when = |at: DateTime<Utc>| at.format("%Y-%m-%d %H:%M:%SZ");
         let reason =
@@ -548,7 +552,12 @@ mod tests {
         }
         // Under a key that is known, a repeat tells.
         let tried = Facts { attempts: 1, key_used_at: Some(at(-3_600)), ..scheduled() };
-        check(tried, forgotten(), LINE, "sending, attempt 2");
+        check(tried.clone(), forgotten(), LINE, "sending, attempt 2");
+        assert!(stepped(tried.clone(), forgotten(), LINE).facts.is_in_doubt(), "until it tells");
+        let late = Facts { good_until: at(-1), ..tried };
+        let parked =
+            "parked: its good-until passed before it could be sent; an earlier attempt may be public";
+        check(late, forgotten(), LINE, parked);
         let long_ago = Facts { attempts: 1, key_used_at: Some(at(-90_000)), ..scheduled() };
         check(long_ago, forgotten(), LINE, &format!("parked: {why}; the platform can't be read back"));
         refuse(sending(), forgotten());
@@ -880,9 +889,7 @@ mod tests {
                     | Event::Answered(Err(SendError::Unconfirmed { .. } | SendError::Duplicate { .. })) => {
                         may_be_public = true;
                     }
-                    Event::Forgotten { .. } if next.facts.state != State::Sending => {
-                        may_be_public |= matches!(next.facts.state, State::Unconfirmed | State::Parked);
-                    }
+                    Event::Forgotten { .. } => may_be_public = true,
                     _ => {}
                 }
                 prop_assert!(resent <= MAX_RESENDS);
@@ -1073,7 +1080,7 @@ mod tests {
     }
 
     fn forgotten() -> Event {
-        Event::Forgotten { since: at(-600), until: at(-60) }
+        Event::Forgotten { since: at(-600), until: at(-60), held: false }
     }
 
     fn refused(error: SendError) -> Event {

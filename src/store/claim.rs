@@ -96,7 +96,8 @@ async fn claim_in(tx: &mut Tx, stamp: &Stamp, account: &str, terms: &Terms) -> R
     if stale && !held && delivery.facts.attempts == 0 {
         return Ok(Claim::Stale { post: delivery.post });
     }
-    let clouded = if held || terms.shadow { None } else { gap::clouds(tx, &mut delivery).await? };
+    // A hold stops no look; a shadow never sent anything.
+    let clouded = if terms.shadow { None } else { gap::clouds(tx, &mut delivery, held).await? };
     let event = clouded.unwrap_or(Event::Due { held, shadow: terms.shadow });
     let Ok(next) = transition::step(&delivery.facts, event, stamp.at, 0.0, &terms.policy) else {
         return Ok(Claim::Nothing);

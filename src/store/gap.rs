@@ -25,7 +25,7 @@ use crate::store::memory::Mark;
 /// So long after a gap an article that is older than its end may turn up as a new one.
 const RESURFACE: TimeDelta = TimeDelta::hours(48);
 
-/// A newsroom's clock may be so far ahead of ours, and an article of a gap be dated after its end.
+/// Clocks of newsrooms and nodes may lie so far apart: what is dated or due so soon after a gap may be of it.
 const CLOCK_TOLERANCE: TimeDelta = TimeDelta::seconds(60);
 
 /// What a delivery's fence is raised by when its past is unknown: beyond any claim that was forgotten, so that a late
@@ -114,25 +114,27 @@ async fn open_in(
 ) -> Result<Gap> {
     let newest = tx.one("SELECT id, at FROM audit ORDER BY id DESC LIMIT 1", args![]).await?;
     let known = newest.as_ref().map(|row| row.time("at")).transpose()?;
-    // Of an empty database nothing can be said; a clock that was ahead must not hide anything.
-    let since = since.or(known).unwrap_or(stamp.at - RESURFACE).min(stamp.at);
+    // This node's clock may have been put back: what was written is not later than now.
+    let until = known.map_or(stamp.at, |known| known.max(stamp.at));
+    // Of an empty database nothing can be said.
+    let since = since.or(known).unwrap_or(until - RESURFACE).min(until);
     let sql = "INSERT INTO gap (cause, since_at, until_at) VALUES ($1, $2, $3) RETURNING id";
-    let row = tx.one(sql, args![cause.name(), since, stamp.at]).await?;
+    let row = tx.one(sql, args![cause.name(), since, until]).await?;
     let id = row.map_or(Ok(0), |row| row.int("id"))?;
     // What isn't due yet can't have been sent.
     let sql = "UPDATE delivery SET gap = $1 WHERE state = 'scheduled' AND due_at > $2";
-    tx.execute(sql, args![id, stamp.at]).await?;
+    tx.execute(sql, args![id, until + CLOCK_TOLERANCE]).await?;
     if let Some(fields) = detail.as_object_mut() {
         fields.insert("cause".into(), json!(cause.name()));
         fields.insert("since".into(), json!(since));
-        fields.insert("until".into(), json!(stamp.at));
+        fields.insert("until".into(), json!(until));
     }
     let mut entry =
         stamp.entry(if cause == Cause::Restored { Action::BackupRestored } else { Action::GapFound });
     entry.object = Some(format!("gap {id}"));
     entry.detail = detail;
     audit::append(tx, &entry).await?;
-    Ok(Gap { id, cause: cause.name().to_owned(), since, until: stamp.at })
+    Ok(Gap { id, cause: cause.name().to_owned(), since, until })
 }
 
 /// At the start: tells this database from others, and finds out whether it went back since this node last saw it.
@@ -214,7 +216,7 @@ async fn lost(tx: &mut Tx, stamp: &Stamp, mark: Mark) -> Result<Option<Gap>> {
 
 /// Whether the delivery may have been sent in a gap without the database knowing: its post is older than the gap's
 /// end, or tells of an article that is. Each delivery is asked about each gap once; `None` if it was.
-pub(crate) async fn clouds(tx: &mut Tx, delivery: &mut Delivery) -> Result<Option<Event>> {
+pub(crate) async fn clouds(tx: &mut Tx, delivery: &mut Delivery, held: bool) -> Result<Option<Event>> {
     // An article dated after it was first seen was dated by a clock or in a zone that is wrong.
     let sql = "SELECT MAX(g.id) AS id, MIN(g.since_at) AS since_at, MAX(g.until_at) AS until_at
           FROM gap g JOIN post p ON p.id = $1 JOIN delivery d ON d.id = $2
@@ -232,5 +234,5 @@ pub(crate) async fn clouds(tx: &mut Tx, delivery: &mut Delivery) -> Result<Optio
     delivery.fence += FENCE_STEP;
     let sql = "UPDATE delivery SET gap = $2, fence = $3 WHERE id = $1";
     tx.execute(sql, args![delivery.id, gap, delivery.fence]).await?;
-    Ok(Some(Event::Forgotten { since, until }))
+    Ok(Some(Event::Forgotten { since, until, held }))
 }

@@ -16,6 +16,7 @@ use crate::store::delivery;
 use crate::store::gap;
 use crate::store::gap::Cause;
 use crate::store::gap::Gap;
+use crate::store::hold;
 use crate::store::memory::Mark;
 use crate::store::test::Bench;
 use crate::store::test::answered;
@@ -36,7 +37,7 @@ on_both_engines!(
     an_article_older_than_the_end_of_a_gap_is_looked_for,
     an_article_of_a_digest_counts_too,
     on_line_a_known_key_tells_and_a_person_the_rest,
-    a_hold_and_a_shadow_come_first,
+    a_hold_stops_no_look_and_a_shadow_needs_none,
     a_late_answer_to_a_forgotten_claim_is_no_answer_to_the_next,
     an_entry_that_is_gone_is_missed_in_the_claim,
     a_loss_that_a_gap_explains_opens_no_second_one,
@@ -77,9 +78,11 @@ async fn what_existed_before_the_end_of_a_gap_is_looked_for_once(bench: Bench) {
 }
 
 async fn what_was_not_due_can_not_have_been_sent(bench: Bench) {
-    bench.delivery("page", Lane::Normal, 61).await;
+    bench.delivery("page", Lane::Normal, 121).await;
+    bench.delivery("profile", Lane::Normal, 120).await;
     open(&bench, -3_600, 60).await;
-    assert_eq!(moved(&bench, "page", 61).await, State::Sending);
+    assert_eq!(moved(&bench, "page", 121).await, State::Sending);
+    assert_eq!(moved(&bench, "profile", 121).await, State::Unconfirmed, "a clock may be a minute off");
 }
 
 async fn what_a_person_sends_again_later_is_looked_for_all_the_same(bench: Bench) {
@@ -163,9 +166,12 @@ async fn on_line_a_known_key_tells_and_a_person_the_rest(bench: Bench) {
     assert!(reason.starts_with("it may have been sent while the database forgot: 2026-11-22"), "{reason}");
 }
 
-async fn a_hold_and_a_shadow_come_first(bench: Bench) {
+async fn a_hold_stops_no_look_and_a_shadow_needs_none(bench: Bench) {
+    hold::set(&bench.db, &person(0), "r", &[], &["profile".to_owned()]).await.unwrap();
+    bench.delivery("profile", Lane::Normal, 0).await;
     let id = bench.delivery("page", Lane::Normal, 0).await;
     open(&bench, -3_600, 60).await;
+    assert_eq!(moved(&bench, "profile", 61).await, State::Unconfirmed);
     let shadow = Terms { shadow: true, ..terms() };
     let claimed = claim::claim(&bench.db, &stamp(61), "page", &shadow).await.unwrap();
     assert!(matches!(claimed, Claim::Moved(State::Cancelled)), "{claimed:?}");

@@ -19,6 +19,7 @@ mod node;
 mod post;
 mod route;
 mod source;
+mod sqlite;
 
 #[path = "../../../tests/it/cluster.rs"]
 mod cluster;

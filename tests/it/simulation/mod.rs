@@ -107,6 +107,13 @@ fn the_simulator_finds_a_look_that_trusts_its_clock() {
     finds(Sabotage::TrustsItsClock, "is there twice");
 }
 
+#[test]
+fn the_simulator_finds_a_failover_that_nobody_noticed() {
+    let mut seeds = world::FAILOVERS_FROM..world::FAILOVERS_FROM + 1_000;
+    let doubles = |seed| world::run(seed, Sabotage::BlindToGaps, false);
+    assert!(seeds.any(|seed| doubles(seed).faults.iter().any(|fault| fault.contains("is there twice"))));
+}
+
 /// A planted fault must show within as many schedules as take a second or two.
 #[track_caller]
 fn finds(sabotage: Sabotage, expected: &str) {
