@@ -121,9 +121,10 @@ async fn open_in(
     let sql = "INSERT INTO gap (cause, since_at, until_at) VALUES ($1, $2, $3) RETURNING id";
     let row = tx.one(sql, args![cause.name(), since, until]).await?;
     let id = row.map_or(Ok(0), |row| row.int("id"))?;
-    // What isn't due yet can't have been sent.
+    // What isn't due yet can't have been sent; by the latest of all clocks, because ours may have been put back.
+    let latest = tx.lease_clock(stamp.at).await?.max(until);
     let sql = "UPDATE delivery SET gap = $1 WHERE state = 'scheduled' AND due_at > $2";
-    tx.execute(sql, args![id, until + CLOCK_TOLERANCE]).await?;
+    tx.execute(sql, args![id, latest + CLOCK_TOLERANCE]).await?;
     if let Some(fields) = detail.as_object_mut() {
         fields.insert("cause".into(), json!(cause.name()));
         fields.insert("since".into(), json!(since));

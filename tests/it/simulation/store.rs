@@ -149,8 +149,9 @@ impl Store {
         let known = self.rows.iter().map(|row| row.changed_at).max().unwrap_or(stamp.at);
         let until = known.max(stamp.at);
         let gap = Gap { id: self.gap.map_or(1, |gap| gap.id + 1), since: known.min(until), until };
+        let latest = until.max(stamp.lease_clock);
         for row in &mut self.rows {
-            if row.facts.state == State::Scheduled && row.facts.due_at > until + CLOCK_TOLERANCE {
+            if row.facts.state == State::Scheduled && row.facts.due_at > latest + CLOCK_TOLERANCE {
                 row.gap = gap.id;
             }
         }
