@@ -1,4 +1,4 @@
-//! SQLite: shows that a backup is one state, and that damage is found and kept.
+//! SQLite: shows that a backup is one state and that damage is found.
 
 use std::fs;
 use std::fs::File;
