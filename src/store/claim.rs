@@ -89,7 +89,7 @@ async fn claim_in(tx: &mut Tx, stamp: &Stamp, account: &str, terms: &Terms) -> R
     let Some((mut delivery, stale)) = next_due(tx, account, last_lane, stamp.at).await? else {
         return Ok(Claim::Nothing);
     };
-    if let Some(gap) = gap::detect(tx, stamp, account).await? {
+    if let Some(gap) = gap::detect(tx, stamp, &[account]).await? {
         return Ok(Claim::Forgot(gap));
     }
     let held = hold::applies(tx, account, delivery.lane).await?;

@@ -158,16 +158,17 @@ pub async fn greet(db: &Db, stamp: &Stamp) -> Result<Option<Gap>> {
     Ok(found)
 }
 
-/// Inside a claim: whether the database is still the one that holds what this node committed on the account. A gap
+/// Inside a claim: whether the database is still the one that holds what this node committed on the accounts. A gap
 /// that is found is noted in this transaction, and the claim ends with it.
-pub(crate) async fn detect(tx: &mut Tx, stamp: &Stamp, account: &str) -> Result<Option<Gap>> {
-    if let Some(gap) = moved(tx, stamp).await? {
-        return Ok(Some(gap));
+pub(crate) async fn detect(tx: &mut Tx, stamp: &Stamp, accounts: &[&str]) -> Result<Option<Gap>> {
+    let mut found = moved(tx, stamp).await?;
+    for account in accounts {
+        if let Some(mark) = tx.memory().newest(account) {
+            let gap = lost(tx, stamp, mark).await?;
+            found = gap.or(found);
+        }
     }
-    match tx.memory().newest(account) {
-        Some(mark) => lost(tx, stamp, mark).await,
-        None => Ok(None),
-    }
+    Ok(found)
 }
 
 /// Whether PostgreSQL runs on another timeline or server than when a node last looked. One node notes it.
