@@ -23,6 +23,8 @@ use crate::store::account;
 use crate::store::account::Account;
 use crate::store::db;
 use crate::store::db::Db;
+use crate::store::gap;
+use crate::store::gap::Gap;
 use crate::store::gauge;
 use crate::store::gauge::Clock;
 use crate::store::gauge::Gauges;
@@ -54,6 +56,9 @@ const SEAL_LAG: TimeDelta = TimeDelta::seconds(60);
 
 /// With less room than this, in KiB, a database soon takes no more posts.
 const LITTLE_ROOM: u64 = 512 * 1024;
+
+/// How long after it a gap in the database's memory is worth a line.
+const GAP_SHOWN: TimeDelta = TimeDelta::days(7);
 
 /// What a finding asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -188,6 +193,7 @@ struct Seen {
     sources: Vec<Source>,
     accounts: Vec<Account>,
     holds: Vec<Hold>,
+    gap: Option<Gap>,
     /// The mode of the key file, if keys come from one and it is there.
     key_mode: Option<u32>,
 }
@@ -207,6 +213,7 @@ async fn ask(db: &Db, config: &Config, now: DateTime<Utc>) -> db::Result<Seen> {
         sources: source::list(db).await?,
         accounts: account::list(db).await?,
         holds: hold::list(db).await?,
+        gap: gap::newest(db).await?,
         key_mode: std::fs::metadata(config.key_file()).ok().map(|file| file.mode() & 0o777),
     })
 }
@@ -222,6 +229,14 @@ impl Seen {
             let lane = hold.lane.as_deref().unwrap_or("all lanes");
             let account = hold.account.as_deref().unwrap_or("all accounts");
             note("hold", format!("{lane} on {account}: {} ({})", hold.reason, hold.set_by))
+        }));
+        findings.extend(self.gap.as_ref().filter(|gap| now - gap.until < GAP_SHOWN).map(|gap| {
+            let (since, until) = (brief(gap.since), brief(gap.until));
+            let text = format!(
+                "{since} to {until} is forgotten ({}); parked posts from then need a person",
+                gap.cause
+            );
+            note("gap", text)
         }));
         findings.push(self.review());
         findings.push(self.audit(config, now));
@@ -450,6 +465,7 @@ mod tests {
             sources: vec![source],
             accounts: vec![account],
             holds: Vec::new(),
+            gap: None,
             key_mode: Some(0o600),
         }
     }

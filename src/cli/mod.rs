@@ -10,6 +10,7 @@ pub mod sandbox;
 pub mod init;
 pub mod check;
 pub mod doctor;
+pub mod backup;
 pub mod preview;
 pub mod why;
 pub mod source;
@@ -72,7 +73,22 @@ enum Command {
         limits: Switch,
     },
     /// Run the daemon until it is told to stop (SIGTERM drains).
-    Run,
+    Run {
+        /// Look for everything of the last 48 hours on its account before it is sent: after a failover or a restore
+        /// that songkhao can't have noticed.
+        #[arg(long)]
+        reconcile_all: bool,
+    },
+    /// Write a consistent copy of the database, while the daemon runs (SQLite).
+    Backup {
+        /// The new file.
+        file: PathBuf,
+    },
+    /// Put a backup in the database's place, and keep what it replaces; the daemon must be stopped (SQLite).
+    Restore {
+        /// The backup.
+        file: PathBuf,
+    },
     /// Write a first configuration from a few questions, or from flags.
     Init(init::Init),
     /// Say all that is wrong with the configuration at once.
@@ -266,7 +282,9 @@ async fn carry_out(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Demo { once, listen } => demo::demo(once, listen).await,
         Command::Sandbox { listen, limits } => sandbox::sandbox(listen, limits == Switch::On).await,
-        Command::Run => run::run(config).await,
+        Command::Run { reconcile_all } => run::run(config, reconcile_all).await,
+        Command::Backup { file } => backup::backup(config, &file).await,
+        Command::Restore { file } => backup::restore(config, &file).await,
         Command::Init(wishes) => init::init(wishes),
         Command::Doctor { json } => doctor::doctor(config, json).await,
         Command::Check { online } => check::check(config, online).await,

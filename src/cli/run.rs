@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use chrono::TimeDelta;
 use sd_notify::NotifyState;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -21,17 +22,28 @@ use crate::config;
 use crate::daemon;
 use crate::metric;
 use crate::model::audit::Action;
+use crate::pipeline;
 use crate::pipeline::Context;
 use crate::store::audit;
+use crate::store::gap;
+use crate::store::gap::Cause;
 use crate::web;
 use crate::web::App;
+
+/// How far back `--reconcile-all` looks (reliability.md section 2).
+const LOOK_BACK: TimeDelta = TimeDelta::hours(48);
 
 /// `songkhao run`.
 ///
 /// # Errors
 /// Faults of the configuration, a taken node name or port, a database out of reach.
-pub async fn run(config: Option<&Path>) -> Result<(), Failure> {
+pub async fn run(config: Option<&Path>, reconcile_all: bool) -> Result<(), Failure> {
     let desk = Desk::open(config).await?;
+    if reconcile_all {
+        let stamp = desk.stamp();
+        let gap = gap::open(&desk.db, &stamp, Cause::Ordered, Some(stamp.at - LOOK_BACK), json!({})).await?;
+        pipeline::deliver::warn_of_gap(&gap);
+    }
     for remark in desk.config.remarks() {
         info!("Note: {remark}");
     }

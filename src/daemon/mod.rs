@@ -35,11 +35,13 @@ use crate::store::claim;
 use crate::store::db;
 use crate::store::db::Db;
 use crate::store::delivery;
+use crate::store::gap;
 use crate::store::leap;
 use crate::store::node;
 use crate::store::node::Seat;
 use crate::store::promotion;
 use crate::store::source;
+use crate::store::sqlite;
 
 /// The longest a loop sleeps: changes made by another process on SQLite are seen within it.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
@@ -98,6 +100,9 @@ pub struct Presence {
 /// When another live daemon has the name, or the database can't be used.
 pub async fn take_seat(context: &Context) -> db::Result<Seat> {
     let seat = node::start(&context.db, &context.node, &context.boot, context.now()).await?;
+    if let Some(gap) = gap::greet(&context.db, &context.stamp("daemon")).await? {
+        pipeline::deliver::warn_of_gap(&gap);
+    }
     let mut entry = context.stamp("daemon").entry(Action::DaemonStarted);
     entry.detail = json!({ "version": env!("CARGO_PKG_VERSION"), "boot": context.boot });
     audit::record(&context.db, &entry).await?;
@@ -113,7 +118,15 @@ pub async fn take_seat(context: &Context) -> db::Result<Seat> {
 /// # Errors
 /// As [`take_seat`].
 pub async fn arrive(context: &Context, stop: &CancellationToken) -> db::Result<Presence> {
+    if let Some(path) = node::memory_file(&context.db, &context.node)
+        && let Err(error) = context.db.memory().keep_in(&path)
+    {
+        warn!(error = %error, "{} can't be used; what this node saw of the database ends with it", path.display());
+    }
     let seat = take_seat(context).await?;
+    if seat.followed_a_crash() && context.db.file().is_some() {
+        tokio::spawn(check(context.db.clone(), stop.clone()));
+    }
     let (db, clock, node) = (context.db.clone(), context.clock.clone(), context.node.clone());
     Ok(Presence { beat: tokio::spawn(beat(db, clock, node, seat, stop.clone())) })
 }
@@ -286,12 +299,27 @@ async fn seal(context: Arc<Context>, stop: CancellationToken) {
     }
 }
 
+/// Reads the whole database once, after a start that followed no good stop.
+async fn check(db: Db, stop: CancellationToken) {
+    match stop.run_until_cancelled(sqlite::check(&db)).await {
+        Some(Err(error)) => warn!(error = %error, "The database could not be checked after the crash"),
+        Some(Ok(None)) => info!("The database was checked after the crash and is sound"),
+        // Damage was told where it was found; a stop needs no word.
+        Some(Ok(Some(_))) | None => {}
+    }
+}
+
 /// Says that the daemon lives, and watches the clock. Gives the seat back at the end, unless it was lost.
 async fn beat(db: Db, clock: Clock, node: String, seat: Seat, stop: CancellationToken) -> Option<Seat> {
     let mut wall = clock();
     let mut monotonic = clock::monotonic();
     while stop.run_until_cancelled(tokio::time::sleep(BEAT)).await.is_some() {
         metric::tend();
+        // What this finds is remembered, and told, where it is found.
+        let _seen = sqlite::inspect(&db).await;
+        if let Err(error) = db.memory().save() {
+            warn!(error = %error, "What this node saw of the database could not be kept in its memory file");
+        }
         let now = clock();
         let jump = (now - wall) - clock::span(monotonic.elapsed());
         (wall, monotonic) = (now, clock::monotonic());

@@ -211,6 +211,7 @@ actions! {
     ConfigRefused "config.refused" "ไม่รับการตั้งค่า";
     BackupMade "backup.made" "สำรองข้อมูล";
     BackupRestored "backup.restored" "กู้คืนข้อมูลสำรอง";
+    GapFound "gap.found" "พบช่วงเวลาที่ฐานข้อมูลจำไม่ได้";
     SourceFailing "source.failing" "แหล่งข่าวขัดข้อง";
     SourceRecovered "source.recovered" "แหล่งข่าวกลับมาปกติ";
     SourceFlooded "source.flooded" "ข่าวเข้ามากผิดปกติ";

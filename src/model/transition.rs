@@ -57,6 +57,15 @@ pub enum Event {
         /// Its account only pretends to post.
         shadow: bool,
     },
+    /// A claim found it due, and the database forgot a stretch of time in which it may have been sent.
+    Forgotten {
+        /// The newest thing that is known from before.
+        since: DateTime<Utc>,
+        /// From when on everything is known again.
+        until: DateTime<Utc>,
+        /// A hold stops its lane on its account; it stops no look.
+        held: bool,
+    },
     /// The attempt was given up before any byte of the request left this machine.
     NotSent {
         /// Why.
@@ -173,6 +182,7 @@ pub fn step(
     let turn = Turn { delivery, now, chance, policy };
     match (delivery.state, event) {
         (State::Scheduled, Event::Due { held, shadow }) => Ok(turn.due(held, shadow)),
+        (State::Scheduled, Event::Forgotten { since, until, held }) => Ok(turn.forgotten(since, until, held)),
         (State::Sending, Event::NotSent { reason }) => {
             Ok(turn.to(State::Scheduled).due_at(now + clock::span(policy.retry_base)).because(reason))
         }
@@ -246,6 +256,33 @@ impl Turn<'_> {
         if key_is_old {
             next.facts.key_used_at = Some(self.now);
         }
+        next
+    }
+
+    /// An attempt that nobody remembers may have made it public. Under a retry key that is known, a repeat settles
+    /// that; else it is read back, from the beginning of what was forgotten; else a person decides.
+    fn forgotten(&self, since: DateTime<Utc>, until: DateTime<Utc>, held: bool) -> Transition {
+        if self.policy.recognises_repeats && self.key_is_remembered() {
+            let unconfirmed_at = self.delivery.unconfirmed_at.or(Some(self.now));
+            let delivery = &Facts { unconfirmed_at, ..self.delivery.clone() };
+            return Turn { delivery, ..*self }.due(held, false);
+        }
+        let when = |at: DateTime<Utc>| at.format("%Y-%m-%d %H:%M:%SZ");
+        let reason =
+            format!("it may have been sent while the database forgot: {} to {}", when(since), when(until));
+        if !self.policy.can_read_back {
+            let mut next =
+                self.to(State::Parked).because(format!("{reason}; the platform can't be read back"));
+            next.facts.unconfirmed_at = Some(self.now);
+            return next;
+        }
+        let mut next = self.to(State::Unconfirmed).because(reason);
+        next.facts.looks = 0;
+        next.facts.failures = 0;
+        next.facts.unconfirmed_at = Some(self.now);
+        next.facts.key_used_at = Some(self.delivery.key_used_at.map_or(since, |used| used.min(since)));
+        // Another node may still be sending under a claim that was forgotten.
+        next.facts.due_at = self.now + clock::span(self.policy.timeout + self.policy.confirm_after);
         next
     }
 
@@ -443,6 +480,7 @@ impl Event {
     fn name(&self) -> &'static str {
         match self {
             Event::Due { .. } => "claimed",
+            Event::Forgotten { .. } => "looked for",
             Event::NotSent { .. } => "given back",
             Event::AlreadyThere { .. } => "found already there",
             Event::Answered(_) => "answered",
@@ -487,6 +525,42 @@ mod tests {
             X,
             "held: a hold was on when it came due",
         );
+    }
+
+    #[test]
+    fn what_may_have_been_sent_in_a_forgotten_time_is_looked_for_first() {
+        let why =
+            "it may have been sent while the database forgot: 2027-01-15 07:50:00Z to 2027-01-15 07:59:00Z";
+        check(scheduled(), forgotten(), X, &format!("unconfirmed in {} s: {why}", TIMEOUT + CONFIRM_AFTER));
+        // Neither a late hour nor what was tried before makes it known.
+        check(
+            Facts { good_until: at(-1), attempts: 2, looks: 2, ..scheduled() },
+            forgotten(),
+            X,
+            &format!("unconfirmed in {} s: {why}", TIMEOUT + CONFIRM_AFTER),
+        );
+        let next = stepped(scheduled(), forgotten(), X).facts;
+        assert_eq!((next.key_used_at, next.looks), (Some(at(-600)), 0), "looked for since it was forgotten");
+        for blind in [LINE, BLIND] {
+            check(
+                scheduled(),
+                forgotten(),
+                blind,
+                &format!("parked: {why}; the platform can't be read back"),
+            );
+            assert!(stepped(scheduled(), forgotten(), blind).facts.is_in_doubt());
+        }
+        // Under a key that is known, a repeat tells.
+        let tried = Facts { attempts: 1, key_used_at: Some(at(-3_600)), ..scheduled() };
+        check(tried.clone(), forgotten(), LINE, "sending, attempt 2");
+        assert!(stepped(tried.clone(), forgotten(), LINE).facts.is_in_doubt(), "until it tells");
+        let late = Facts { good_until: at(-1), ..tried };
+        let parked =
+            "parked: its good-until passed before it could be sent; an earlier attempt may be public";
+        check(late, forgotten(), LINE, parked);
+        let long_ago = Facts { attempts: 1, key_used_at: Some(at(-90_000)), ..scheduled() };
+        check(long_ago, forgotten(), LINE, &format!("parked: {why}; the platform can't be read back"));
+        refuse(sending(), forgotten());
     }
 
     #[test]
@@ -815,6 +889,7 @@ mod tests {
                     | Event::Answered(Err(SendError::Unconfirmed { .. } | SendError::Duplicate { .. })) => {
                         may_be_public = true;
                     }
+                    Event::Forgotten { .. } => may_be_public = true,
                     _ => {}
                 }
                 prop_assert!(resent <= MAX_RESENDS);
@@ -852,7 +927,8 @@ mod tests {
         prop_assert_eq!(after.state == State::Delivered, next.receipt.is_some());
         prop_assert_eq!(after.good_until, before.good_until);
         prop_assert!((0..=MAX_RESENDS).contains(&after.resends));
-        let claimed = matches!(event, Event::Due { .. }) && after.state == State::Sending;
+        let claimed =
+            matches!(event, Event::Due { .. } | Event::Forgotten { .. }) && after.state == State::Sending;
         prop_assert_eq!(after.state == State::Sending, claimed, "only a claim leads to sending");
         prop_assert_eq!(after.attempts, before.attempts + i64::from(claimed));
         if claimed {
@@ -888,6 +964,7 @@ mod tests {
         ]);
         prop_oneof![
             8 => due,
+            1 => Just(forgotten()),
             1 => Just(Event::NotSent { reason: "w".into() }),
             1 => Just(Event::AlreadyThere { link: "l".into() }),
             1 => Just(Event::Answered(Ok(receipt()))),
@@ -1000,6 +1077,10 @@ mod tests {
 
     fn shadow() -> Event {
         Event::Due { held: false, shadow: true }
+    }
+
+    fn forgotten() -> Event {
+        Event::Forgotten { since: at(-600), until: at(-60), held: false }
     }
 
     fn refused(error: SendError) -> Event {

@@ -38,6 +38,7 @@ use crate::store::db::Result;
 use crate::store::delivery;
 use crate::store::delivery::Happening;
 use crate::store::finish::Outcome;
+use crate::store::gap::Gap;
 use crate::store::turn;
 
 /// How far back a post that an editor made by hand is looked for.
@@ -100,18 +101,28 @@ pub async fn turn(context: &Context, outcomes: &[Outcome], free: &[String]) -> R
         }
     }
     let mut claims = Claims::default();
+    let mut forgot = None;
     for (wish, claim) in wishes.into_iter().zip(turn.claims) {
         let name = wish.account;
         match claim {
             Claim::Nothing => {}
             Claim::Sending(delivery) => claims.sends.push(Claimed { delivery: *delivery, at }),
             Claim::Stale { post } => claims.stale.push(Stale { account: name, post }),
+            Claim::Forgot(gap) => {
+                if forgot.replace(gap.id) != Some(gap.id) {
+                    warn_of_gap(&gap);
+                }
+                claims.again.push(name);
+            }
             Claim::Moved(state) => {
                 count(context, &name, state);
                 info!(account.name = name, "The next delivery on {name} became {state} without a send");
                 claims.again.push(name);
             }
         }
+    }
+    if !claims.sends.is_empty() {
+        keep_memory(context);
     }
     Ok(claims)
 }
@@ -148,6 +159,23 @@ fn wish(context: &Context, name: &str, now: DateTime<Utc>) -> Option<Wish> {
         policy: context.policy(name),
     };
     Some(Wish { account: name.to_owned(), terms })
+}
+
+/// Says that the database lost what it knew of a stretch of time.
+pub fn warn_of_gap(gap: &Gap) {
+    let Gap { cause, since, until, .. } = gap;
+    error!(
+        cause,
+        "The database forgot what happened from {since} to {until}; what may have been sent then is looked for \
+         before it is sent, and what can't be looked for is parked for a person"
+    );
+}
+
+/// Writes down, outside the database, what this node committed there: before a request that rests on it.
+fn keep_memory(context: &Context) {
+    if let Err(error) = context.db.memory().save() {
+        warn!(error = %error, "What this node saw of the database could not be kept in its memory file");
+    }
 }
 
 /// Sends a claimed delivery, once, and says what came of it; the next [`turn()`] must be told.

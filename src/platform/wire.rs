@@ -53,9 +53,19 @@ pub(crate) enum Act {
     Write(Vec<u8>),
     /// Keeps the connection open and says nothing.
     Silence,
+    /// Writes these bytes, then goes on with blanks up to [`FLOOD`] bytes, until the client hangs up.
+    Flood(Vec<u8>),
+    /// Writes these bytes, then a blank now and then, for ever.
+    Drip(Vec<u8>),
     /// Writes these bytes once and keeps the connection; the next request on it is read and hung up on.
     HangUpLater(Vec<u8>),
 }
+
+/// What an answer without measure has: a hundred megabytes.
+const FLOOD: usize = 100 * 1024 * 1024;
+
+/// How much of it a client may take before it hangs up: its own limit, and what the sockets' buffers hold.
+const TAKEN: usize = 12 * 1024 * 1024;
 
 /// A server that treats every publishing request alike; its address, and how many of them came.
 pub(crate) async fn serve(act: Act) -> (Url, Arc<AtomicUsize>) {
@@ -78,7 +88,7 @@ async fn converse(mut stream: TcpStream, act: Arc<Act>, count: Arc<AtomicUsize>)
             // A TLS greeting, or the end. Silence keeps a greeting waiting, everything else hangs up.
             return match &*act {
                 Act::Silence => std::future::pending().await,
-                Act::Write(_) | Act::HangUpLater(_) => {}
+                Act::Write(_) | Act::HangUpLater(_) | Act::Flood(_) | Act::Drip(_) => {}
             };
         }
         if request.contains("/oauth2/v3/token") {
@@ -91,6 +101,15 @@ async fn converse(mut stream: TcpStream, act: Arc<Act>, count: Arc<AtomicUsize>)
             Act::HangUpLater(bytes) if earlier == 0 => stream.write_all(bytes).await.unwrap(),
             Act::HangUpLater(_) => return,
             Act::Silence => return std::future::pending().await,
+            Act::Flood(bytes) => return flood(&mut stream, bytes, &count).await,
+            Act::Drip(bytes) => {
+                let mut written = stream.write_all(bytes).await;
+                while written.is_ok() {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    written = stream.write_all(b" ").await;
+                }
+                return;
+            }
             Act::Write(bytes) => {
                 // The client may hang up in the middle of a flood: that is what the flood is for.
                 let _hung_up = stream.write_all(bytes).await;
@@ -98,6 +117,23 @@ async fn converse(mut stream: TcpStream, act: Arc<Act>, count: Arc<AtomicUsize>)
                 return;
             }
         }
+    }
+}
+
+/// Writes until the client has had enough. It must have soon, because it may keep in memory what it takes: one that
+/// takes too much is counted as one request too many.
+async fn flood(stream: &mut TcpStream, begin: &[u8], count: &AtomicUsize) {
+    let blanks = vec![b' '; 64 * 1024];
+    let mut written = stream.write_all(begin).await;
+    for total in (0..FLOOD).step_by(blanks.len()) {
+        if written.is_err() {
+            return;
+        }
+        if total >= TAKEN {
+            count.fetch_add(1, Ordering::SeqCst);
+            return;
+        }
+        written = stream.write_all(&blanks).await;
     }
 }
 
@@ -141,6 +177,9 @@ pub(crate) async fn survive_mishaps(
 ) {
     let html = "<html><body>Something went wrong</body></html>";
     let flood = format!("{body}{}", " ".repeat(3 * 1024 * 1024));
+    // A success, and behind it 64 MiB of blanks, in 64 kB.
+    let bomb: &[u8] = include_bytes!("../../tests/fixtures/platform/bomb.json.gz");
+    let zipped = [headers, &["content-encoding: gzip"]].concat();
     let half = announcing(body.len() * 2, 200, headers, body);
     let cut = announcing(body.len(), 200, headers, &body[..body.floor_char_boundary(body.len() / 2)]);
     let mishaps = [
@@ -153,6 +192,10 @@ pub(crate) async fn survive_mishaps(
         ("half a body", Act::Write(half)),
         ("a cut body", Act::Write(cut)),
         ("a flood that begins like a success", Act::Write(answer(200, headers, &flood))),
+        ("100 MB", Act::Flood(announcing(FLOOD, 200, headers, body))),
+        ("100 MB of an error", Act::Flood(announcing(FLOOD, 500, headers, body))),
+        ("a success that never ends", Act::Drip(announcing(FLOOD, 200, headers, body))),
+        ("a bomb", Act::Write([announcing(bomb.len(), 200, &zipped, "").as_slice(), bomb].concat())),
         ("a gateway's HTML", Act::Write(answer(502, &["content-type: text/html"], html))),
         ("an empty 500", Act::Write(answer(500, headers, ""))),
         ("a 503 with a success's body", Act::Write(answer(503, headers, body))),
@@ -164,7 +207,7 @@ pub(crate) async fn survive_mishaps(
         ("silence", Act::Silence),
     ];
     for (mishap, act) in mishaps {
-        let client = if let Act::Silence = act { impatient_client() } else { client() };
+        let client = if matches!(act, Act::Silence | Act::Drip(_)) { impatient_client() } else { client() };
         let (url, count) = serve(act).await;
         let answer = send(&publisher(url, client)).await;
         assert!(matches!(answer.result, Err(SendError::Unconfirmed { .. })), "{mishap}: {answer:?}");

@@ -23,6 +23,7 @@ use crate::store::db::Tx;
 use crate::store::db::Value;
 use crate::store::db::args;
 use crate::store::db::placeholders;
+use crate::store::memory::Mark;
 
 /// When, where and by whom a change is made; every function that changes something takes one.
 #[derive(Debug, Clone)]
@@ -86,11 +87,22 @@ pub async fn append_all(tx: &mut Tx, entries: &[Entry]) -> Result<()> {
             ]
         });
         let sql = format!(
-            "INSERT INTO audit (at, action, article, post, delivery, account, entry) VALUES {} RETURNING id",
+            "INSERT INTO audit (at, action, article, post, delivery, account, entry) VALUES {}
+             RETURNING id, at, action, account",
             placeholders(1, entries.len(), 7)
         );
         let rows = tx.all(AssertSqlSafe(sql), values.collect()).await?;
-        let ids = rows.iter().map(|row| Ok(Value::from(row.int("id")?))).collect::<Result<Vec<_>>>()?;
+        let mut ids = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let id = row.int("id")?;
+            ids.push(Value::from(id));
+            // Of all that can be lost, an intent is what makes a second post.
+            if row.text("action")? == Action::DeliverySending.name()
+                && let Some(account) = row.maybe_text("account")?
+            {
+                tx.mark(&account, Mark { id, at: row.int("at")? });
+            }
+        }
         let sql = format!("INSERT INTO unsealed (audit) VALUES {}", placeholders(1, ids.len(), 1));
         tx.execute(AssertSqlSafe(sql), ids).await?;
     }

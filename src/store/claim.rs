@@ -22,6 +22,8 @@ use crate::store::delivery::COLUMNS;
 use crate::store::delivery::TABLES;
 use crate::store::delivery::find_for_update;
 use crate::store::delivery::read;
+use crate::store::gap;
+use crate::store::gap::Gap;
 use crate::store::hold;
 use crate::store::moves;
 use crate::store::moves::Lease;
@@ -63,6 +65,8 @@ pub enum Claim {
         /// The post.
         post: i64,
     },
+    /// The database forgot a stretch of time; that is noted, and nothing was taken.
+    Forgot(Gap),
     /// The intent is committed: send it.
     Sending(Box<Delivery>),
 }
@@ -96,15 +100,35 @@ pub(crate) async fn claim(tx: &mut Tx, stamp: &Stamp, wishes: &[Wish]) -> Result
         return Ok(wishes.iter().map(|_| Claim::Nothing).collect());
     }
     let mut due = next_due(tx, &open, stamp.at).await?;
-    let holds = if due.is_empty() { Vec::new() } else { hold::list_in(tx).await? };
-    let decided: Vec<Decision> = wishes
-        .iter()
-        .map(|wish| {
-            let Some((delivery, stale)) = due.remove(&wish.account) else { return Decision::Nothing };
-            let held = holds.iter().any(|hold| hold.stops(&wish.account, delivery.lane));
-            decide(delivery, stale, held, stamp.at, &wish.terms)
-        })
-        .collect();
+    if due.is_empty() {
+        return Ok(wishes.iter().map(|_| Claim::Nothing).collect());
+    }
+    let accounts: Vec<&str> = due.keys().map(String::as_str).collect();
+    if let Some(gap) = gap::detect(tx, stamp, &accounts).await? {
+        return Ok(wishes.iter().map(|_| Claim::Forgot(gap.clone())).collect());
+    }
+    let holds = hold::list_in(tx).await?;
+    let any_gap = gap::is_any(tx).await?;
+    let mut decided = Vec::with_capacity(wishes.len());
+    for wish in wishes {
+        let Some((mut delivery, stale)) = due.remove(&wish.account) else {
+            decided.push(Decision::Nothing);
+            continue;
+        };
+        let held = holds.iter().any(|hold| hold.stops(&wish.account, delivery.lane));
+        // A hold stops no look; a shadow never sent anything.
+        let clouded = match any_gap && !wish.terms.shadow {
+            true => gap::clouds(tx, &mut delivery, held).await?,
+            false => None,
+        };
+        decided.push(match clouded {
+            None if stale && !held && delivery.facts.attempts == 0 => Decision::Stale(delivery.post),
+            None => {
+                decide(delivery, Event::Due { held, shadow: wish.terms.shadow }, stamp.at, &wish.terms.policy)
+            }
+            Some(event) => decide(delivery, event, stamp.at, &wish.terms.policy),
+        });
+    }
     write(tx, stamp, wishes, &decided).await?;
     Ok(decided.into_iter().map(Decision::into_claim).collect())
 }
@@ -130,12 +154,8 @@ impl Decision {
     }
 }
 
-fn decide(mut delivery: Delivery, stale: bool, held: bool, now: DateTime<Utc>, terms: &Terms) -> Decision {
-    if stale && !held && delivery.facts.attempts == 0 {
-        return Decision::Stale(delivery.post);
-    }
-    let event = Event::Due { held, shadow: terms.shadow };
-    let Ok(next) = transition::step(&delivery.facts, event, now, 0.0, &terms.policy) else {
+fn decide(mut delivery: Delivery, event: Event, now: DateTime<Utc>, policy: &Policy) -> Decision {
+    let Ok(next) = transition::step(&delivery.facts, event, now, 0.0, policy) else {
         return Decision::Nothing;
     };
     if next.facts.state == State::Sending {

@@ -12,7 +12,6 @@ use std::time::Duration;
 use chrono::DateTime;
 use chrono::Utc;
 use sqlx::Connection as _;
-use sqlx::Row as _;
 use sqlx::SqlSafeStr;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::postgres::PgConnection;
@@ -25,15 +24,26 @@ use sqlx::sqlite::SqlitePool;
 use sqlx::sqlite::SqlitePoolOptions;
 use sqlx::sqlite::SqliteSynchronous;
 use tokio::sync::watch;
+use tracing::warn;
 
 use crate::clock;
+use crate::store::memory::Memory;
 use crate::store::migration;
+use crate::store::sqlite::Opened;
+use crate::store::trouble;
+use crate::store::trouble::Trouble;
+use crate::store::tx::CHANNEL;
+use crate::store::tx::Inner;
+use crate::store::tx::SERVER;
+use crate::store::tx::bind_postgres;
+use crate::store::tx::bind_sqlite;
 
 pub use crate::store::row::Row;
 pub use crate::store::row::Value;
 pub(crate) use crate::store::row::args;
 pub(crate) use crate::store::row::numbers;
 pub(crate) use crate::store::row::placeholders;
+pub use crate::store::tx::Tx;
 
 /// Why the database could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +70,22 @@ pub enum Error {
     /// The address is not one of ours.
     #[error("the database address must begin with sqlite: or postgres://")]
     Address,
+    /// The database is damaged; see [`Trouble`].
+    #[error(
+        "the database is damaged ({what}); keep the file, and put a backup in its place: songkhao restore FILE"
+    )]
+    Damaged {
+        /// In the engine's words.
+        what: String,
+    },
+    /// SQLite's file was taken away or replaced under us.
+    #[error(
+        "the database file {file} was removed or replaced while songkhao runs; put it back, or stop songkhao"
+    )]
+    FileGone {
+        /// Where it was.
+        file: String,
+    },
     /// Another live daemon has this node name.
     #[error("another daemon runs as node {node:?} on this database; give this one another `node.name`")]
     NodeTaken {
@@ -91,7 +117,27 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, Clone)]
 pub struct Db {
     pool: Pool,
-    changes: Arc<watch::Sender<u64>>,
+    shared: Arc<Shared>,
+}
+
+/// What all handles and transactions of one database share.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    pub(crate) changes: watch::Sender<u64>,
+    pub(crate) trouble: Trouble,
+    pub(crate) memory: Memory,
+    /// SQLite's file as it was opened.
+    file: Option<Opened>,
+    /// Whether PostgreSQL says which system it is, and on which timeline.
+    pub(crate) tells_server: bool,
+}
+
+impl Shared {
+    /// Draws the conclusion from an engine's error on its way to the caller.
+    pub(crate) fn noted(&self, error: sqlx::Error) -> Error {
+        self.trouble.note(&error);
+        Error::Engine(error)
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -101,7 +147,7 @@ enum Pool {
 }
 
 /// How long a statement waits for SQLite's write lock, held by another process (the command line).
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The pause before a locked SQLite file is opened again.
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
@@ -122,8 +168,10 @@ impl Db {
     /// When it can't be reached, is newer than this program, or the address is not ours.
     pub async fn open(url: &str, now: DateTime<Utc>) -> Result<Db> {
         let db = Db::connect(url).await?;
-        migration::run(&db, now).await?;
-        Ok(db)
+        match (migration::run(&db, now).await, db.shared.trouble.damage()) {
+            (Err(_), Some(what)) => Err(Error::Damaged { what }),
+            (migrated, _) => migrated.map(|()| db),
+        }
     }
 
     /// Opens the database as it is, to look at it beside a daemon that may be older. `None` if its schema is another
@@ -145,7 +193,9 @@ impl Db {
         } else {
             return Err(Error::Address);
         };
-        Ok(Db { pool, changes: Arc::new(watch::Sender::new(0)) })
+        let file = pool.file().and_then(|file| Opened::at(&file));
+        let tells_server = pool.tells_server().await;
+        Ok(Db { pool, shared: Arc::new(Shared { file, tells_server, ..Shared::default() }) })
     }
 
     /// Whether PostgreSQL runs underneath.
@@ -157,13 +207,49 @@ impl Db {
     /// read-then-write can fail half-way.
     ///
     /// # Errors
-    /// When no connection is to be had.
+    /// When no connection is to be had; [`Error::Damaged`] and [`Error::FileGone`] before anything is tried.
     pub async fn begin(&self) -> Result<Tx> {
+        self.is_sound()?;
         let inner = match &self.pool {
-            Pool::Sqlite { writer, .. } => Inner::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
-            Pool::Postgres(pool) => Inner::Postgres(pool.begin().await?),
+            Pool::Sqlite { writer, .. } => writer.begin_with("BEGIN IMMEDIATE").await.map(Inner::Sqlite),
+            Pool::Postgres(pool) => pool.begin().await.map(Inner::Postgres),
         };
-        Ok(Tx { inner, changes: self.changes.clone() })
+        let inner = inner.map_err(|error| self.shared.noted(error))?;
+        Ok(Tx::new(inner, self.shared.clone()))
+    }
+
+    /// Whether it makes sense to write: SQLite goes on writing into a file that has lost its name.
+    fn is_sound(&self) -> Result<()> {
+        if let Some(what) = self.shared.trouble.damage() {
+            return Err(Error::Damaged { what });
+        }
+        match &self.shared.file {
+            Some(file) if !file.is_there() => Err(Error::FileGone { file: file.path.display().to_string() }),
+            _ => Ok(()),
+        }
+    }
+
+    /// What keeps the database from taking anything at the moment, with the cure; `None` if all is well.
+    pub fn trouble(&self) -> Option<String> {
+        match self.is_sound() {
+            Err(error @ Error::FileGone { .. }) => Some(error.to_string()),
+            _ => self.shared.trouble.shown(),
+        }
+    }
+
+    /// Draws the conclusion from an engine's error on its way to the caller.
+    pub(crate) fn noted(&self, error: sqlx::Error) -> Error {
+        self.shared.noted(error)
+    }
+
+    /// Remembers that the database is damaged: nothing is written any more.
+    pub(crate) fn declare_damage(&self, what: &str) {
+        self.shared.trouble.declare_damage(what);
+    }
+
+    /// What this node saw committed.
+    pub fn memory(&self) -> &Memory {
+        &self.shared.memory
     }
 
     /// Reads rows outside a transaction.
@@ -171,14 +257,17 @@ impl Db {
     /// # Errors
     /// What the engine says.
     pub async fn all(&self, sql: impl SqlSafeStr, args: Vec<Value>) -> Result<Vec<Row>> {
-        Ok(match &self.pool {
-            Pool::Sqlite { reader, .. } => {
-                bind_sqlite(sql, args).fetch_all(reader).await?.into_iter().map(Row::Sqlite).collect()
-            }
-            Pool::Postgres(pool) => {
-                bind_postgres(sql, args).fetch_all(pool).await?.into_iter().map(Row::Postgres).collect()
-            }
-        })
+        let rows = match &self.pool {
+            Pool::Sqlite { reader, .. } => bind_sqlite(sql, args)
+                .fetch_all(reader)
+                .await
+                .map(|rows| rows.into_iter().map(Row::Sqlite).collect()),
+            Pool::Postgres(pool) => bind_postgres(sql, args)
+                .fetch_all(pool)
+                .await
+                .map(|rows| rows.into_iter().map(Row::Postgres).collect()),
+        };
+        rows.map_err(|error| self.shared.noted(error))
     }
 
     /// Reads one row, if there is any, outside a transaction.
@@ -186,17 +275,20 @@ impl Db {
     /// # Errors
     /// What the engine says.
     pub async fn one(&self, sql: impl SqlSafeStr, args: Vec<Value>) -> Result<Option<Row>> {
-        Ok(match &self.pool {
+        let row = match &self.pool {
             Pool::Sqlite { reader, .. } => {
-                bind_sqlite(sql, args).fetch_optional(reader).await?.map(Row::Sqlite)
+                bind_sqlite(sql, args).fetch_optional(reader).await.map(|row| row.map(Row::Sqlite))
             }
-            Pool::Postgres(pool) => bind_postgres(sql, args).fetch_optional(pool).await?.map(Row::Postgres),
-        })
+            Pool::Postgres(pool) => {
+                bind_postgres(sql, args).fetch_optional(pool).await.map(|row| row.map(Row::Postgres))
+            }
+        };
+        row.map_err(|error| self.shared.noted(error))
     }
 
     /// A watch over changes: see [`Changes::next`].
     pub fn changes(&self) -> Changes {
-        Changes(self.changes.subscribe())
+        Changes(self.shared.changes.subscribe())
     }
 
     /// Closes every connection; SQLite folds its write-ahead log back into the file.
@@ -212,11 +304,13 @@ impl Db {
 
     /// The file of SQLite; `None` for PostgreSQL and for SQLite in memory.
     pub fn file(&self) -> Option<PathBuf> {
+        self.pool.file()
+    }
+
+    /// How SQLite is connected to, for a connection beside the pools; `None` for PostgreSQL.
+    pub(crate) fn sqlite(&self) -> Option<SqliteConnectOptions> {
         match &self.pool {
-            Pool::Sqlite { writer, .. } => {
-                let file = writer.connect_options().get_filename().to_path_buf();
-                (!file.to_string_lossy().contains(":memory:")).then_some(file)
-            }
+            Pool::Sqlite { writer, .. } => Some((*writer.connect_options()).clone()),
             Pool::Postgres(_) => None,
         }
     }
@@ -239,7 +333,7 @@ impl Db {
         listener.listen(CHANNEL).await?;
         loop {
             listener.recv().await?;
-            self.changes.send_modify(|count| *count += 1);
+            self.shared.changes.send_modify(|count| *count += 1);
         }
     }
 }
@@ -257,6 +351,26 @@ impl Changes {
 }
 
 impl Pool {
+    fn file(&self) -> Option<PathBuf> {
+        match self {
+            Pool::Sqlite { writer, .. } => {
+                let file = writer.connect_options().get_filename().to_path_buf();
+                (!file.to_string_lossy().contains(":memory:")).then_some(file)
+            }
+            Pool::Postgres(_) => None,
+        }
+    }
+
+    /// Whether PostgreSQL lets us ask which server this is; some managed ones don't.
+    async fn tells_server(&self) -> bool {
+        let Pool::Postgres(pool) = self else { return false };
+        let told = sqlx::query(SERVER).fetch_one(pool).await;
+        if let Err(error) = &told {
+            warn!(error = %error, "PostgreSQL doesn't tell its timeline; after a failover, start songkhao with --reconcile-all");
+        }
+        told.is_ok()
+    }
+
     async fn open_sqlite(url: &str) -> Result<Pool> {
         let options = SqliteConnectOptions::from_str(url)?
             .create_if_missing(true)
@@ -268,6 +382,9 @@ impl Pool {
         let deadline = clock::monotonic() + BUSY_TIMEOUT;
         let writer = loop {
             match writer.clone().connect_with(options.clone()).await {
+                Err(error) if trouble::is_damage(&error) => {
+                    return Err(Error::Damaged { what: error.to_string() });
+                }
                 // Two processes that turn a new file's log on collide, and SQLite does not wait there by itself.
                 Err(error) if is_busy(&error) && clock::monotonic() < deadline => {
                     tokio::time::sleep(BUSY_PAUSE).await;
@@ -300,167 +417,4 @@ impl Pool {
 fn is_busy(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code()?.parse::<u32>().ok());
     code.is_some_and(|code| code & 0xff == 5)
-}
-
-/// A transaction. Dropped without [`Tx::commit`], it never happened.
-#[derive(Debug)]
-pub struct Tx {
-    inner: Inner,
-    changes: Arc<watch::Sender<u64>>,
-}
-
-#[derive(Debug)]
-enum Inner {
-    Sqlite(sqlx::Transaction<'static, sqlx::Sqlite>),
-    Postgres(sqlx::Transaction<'static, sqlx::Postgres>),
-}
-
-/// The channel on which PostgreSQL nodes tell each other that something changed.
-pub(crate) const CHANNEL: &str = "songkhao";
-
-impl Tx {
-    /// Runs a statement and says how many rows it changed.
-    ///
-    /// # Errors
-    /// What the engine says.
-    pub async fn execute(&mut self, sql: impl SqlSafeStr, args: Vec<Value>) -> Result<u64> {
-        Ok(match &mut self.inner {
-            Inner::Sqlite(tx) => bind_sqlite(sql, args).execute(&mut **tx).await?.rows_affected(),
-            Inner::Postgres(tx) => bind_postgres(sql, args).execute(&mut **tx).await?.rows_affected(),
-        })
-    }
-
-    /// Runs statements without placeholders, several at once: a migration.
-    ///
-    /// # Errors
-    /// What the engine says.
-    pub async fn script(&mut self, sql: impl SqlSafeStr) -> Result<()> {
-        match &mut self.inner {
-            Inner::Sqlite(tx) => sqlx::raw_sql(sql).execute(&mut **tx).await.map(|_| ())?,
-            Inner::Postgres(tx) => sqlx::raw_sql(sql).execute(&mut **tx).await.map(|_| ())?,
-        }
-        Ok(())
-    }
-
-    /// Reads rows.
-    ///
-    /// # Errors
-    /// What the engine says.
-    pub async fn all(&mut self, sql: impl SqlSafeStr, args: Vec<Value>) -> Result<Vec<Row>> {
-        Ok(match &mut self.inner {
-            Inner::Sqlite(tx) => {
-                bind_sqlite(sql, args).fetch_all(&mut **tx).await?.into_iter().map(Row::Sqlite).collect()
-            }
-            Inner::Postgres(tx) => {
-                bind_postgres(sql, args).fetch_all(&mut **tx).await?.into_iter().map(Row::Postgres).collect()
-            }
-        })
-    }
-
-    /// Reads one row, if there is any.
-    ///
-    /// # Errors
-    /// What the engine says.
-    pub async fn one(&mut self, sql: impl SqlSafeStr, args: Vec<Value>) -> Result<Option<Row>> {
-        Ok(match &mut self.inner {
-            Inner::Sqlite(tx) => bind_sqlite(sql, args).fetch_optional(&mut **tx).await?.map(Row::Sqlite),
-            Inner::Postgres(tx) => {
-                bind_postgres(sql, args).fetch_optional(&mut **tx).await?.map(Row::Postgres)
-            }
-        })
-    }
-
-    /// Makes it lasting, and wakes whoever waits for a change, on every node.
-    ///
-    /// # Errors
-    /// What the engine says; the transaction may then have happened or not.
-    pub async fn commit(mut self) -> Result<()> {
-        if let Inner::Postgres(tx) = &mut self.inner {
-            sqlx::query("SELECT pg_notify($1, '')").bind(CHANNEL).execute(&mut **tx).await?;
-        }
-        let changes = self.changes.clone();
-        self.commit_quietly().await?;
-        changes.send_modify(|count| *count += 1);
-        Ok(())
-    }
-
-    /// Makes it lasting without waking anybody: nobody waits for a heartbeat or a seal.
-    ///
-    /// # Errors
-    /// What the engine says; the transaction may then have happened or not.
-    pub async fn commit_quietly(self) -> Result<()> {
-        match self.inner {
-            Inner::Sqlite(tx) => tx.commit().await?,
-            Inner::Postgres(tx) => tx.commit().await?,
-        }
-        Ok(())
-    }
-
-    /// Takes it back at once, with its locks. A dropped transaction is taken back too, but a little later.
-    ///
-    /// # Errors
-    /// What the engine says; it is taken back all the same.
-    pub async fn roll_back(self) -> Result<()> {
-        match self.inner {
-            Inner::Sqlite(tx) => tx.rollback().await?,
-            Inner::Postgres(tx) => tx.rollback().await?,
-        }
-        Ok(())
-    }
-
-    /// Whether PostgreSQL runs underneath.
-    pub fn is_postgres(&self) -> bool {
-        matches!(self.inner, Inner::Postgres(_))
-    }
-
-    /// What a locking SELECT ends with; SQLite's transaction already holds the only write lock.
-    pub fn skip_locked(&self) -> &'static str {
-        if self.is_postgres() { " FOR UPDATE SKIP LOCKED" } else { "" }
-    }
-
-    /// Lets one node at a time through to the end of its transaction; SQLite's write lock does that anyway.
-    ///
-    /// # Errors
-    /// What the engine says.
-    pub async fn lock(&mut self, name: &str) -> Result<()> {
-        if self.is_postgres() {
-            self.execute("SELECT pg_advisory_xact_lock(hashtext($1))", args![name]).await?;
-        }
-        Ok(())
-    }
-
-    /// The clock that leases live by: the database's own where nodes share one, else `now`.
-    ///
-    /// # Errors
-    /// What the engine says.
-    pub async fn lease_clock(&mut self, now: DateTime<Utc>) -> Result<DateTime<Utc>> {
-        match &mut self.inner {
-            Inner::Sqlite(_) => Ok(now),
-            Inner::Postgres(tx) => {
-                let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS at";
-                let row = sqlx::query(sql).fetch_one(&mut **tx).await?;
-                Ok(clock::from_micros(row.try_get("at")?))
-            }
-        }
-    }
-}
-
-fn bind_sqlite<'q>(
-    sql: impl SqlSafeStr,
-    args: Vec<Value>,
-) -> sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments> {
-    args.into_iter().fold(sqlx::query(sql), |query, value| match value {
-        Value::Int(it) => query.bind(it),
-        Value::Text(it) => query.bind(it),
-    })
-}
-
-fn bind_postgres<'q>(
-    sql: impl SqlSafeStr,
-    args: Vec<Value>,
-) -> sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments> {
-    args.into_iter().fold(sqlx::query(sql), |query, value| match value {
-        Value::Int(it) => query.bind(it),
-        Value::Text(it) => query.bind(it),
-    })
 }

@@ -4,7 +4,11 @@
 //! its audit entry in the same transaction.
 
 pub mod db;
+pub mod tx;
 pub mod row;
+pub mod trouble;
+pub mod memory;
+pub mod sqlite;
 pub mod migration;
 pub mod node;
 pub mod source;
@@ -20,6 +24,7 @@ pub mod moves;
 pub mod claim;
 pub mod finish;
 pub mod turn;
+pub mod gap;
 pub mod attempt;
 pub mod listing;
 pub mod account;

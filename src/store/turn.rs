@@ -31,7 +31,8 @@ pub async fn turn(db: &Db, stamp: &Stamp, outcomes: &[Outcome], wishes: &[Wish])
     let mut tx = db.begin().await?;
     let finished = finish::finish(&mut tx, stamp, outcomes).await?;
     let claims = if wishes.is_empty() { Vec::new() } else { claim::claim(&mut tx, stamp, wishes).await? };
-    let changed = claims.iter().any(|claim| matches!(claim, Claim::Moved(_) | Claim::Sending(_)));
+    let changed =
+        claims.iter().any(|claim| matches!(claim, Claim::Moved(_) | Claim::Sending(_) | Claim::Forgot(_)));
     if changed || !outcomes.is_empty() {
         tx.commit().await?;
     } else {

@@ -34,7 +34,9 @@ pub struct Readiness {
     migrated: bool,
     /// Whether a claim cycle ran through lately.
     claiming: bool,
-    /// How long ago that was; none if there was none yet.
+    /// What keeps the database from taking commits, with the cure; none if nothing does.
+    trouble: Option<String>,
+    /// How long ago a claim cycle ran through; none if there was none yet.
     last_claim_seconds: Option<i64>,
 }
 
@@ -57,11 +59,13 @@ pub async fn ready(State(app): State<App>) -> Response {
     let last = (app.0.last_cycle)();
     let pause = context.now() - last;
     let claiming = pause <= LONGEST_PAUSE;
+    let trouble = context.db.trouble();
     let readiness = Readiness {
-        ready: migrated && claiming,
+        ready: migrated && claiming && trouble.is_none(),
         database: matches!(answer, Ok(Ok(_))),
         migrated,
         claiming,
+        trouble,
         last_claim_seconds: (last.timestamp() > 0).then(|| pause.num_seconds()),
     };
     let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

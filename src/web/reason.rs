@@ -21,6 +21,10 @@ const THAI: &[(&str, &str)] = &[
     ("out of budget: ", "โควตาหมด: …"),
     ("post refused: ", "แพลตฟอร์มไม่รับโพสต์นี้: …"),
     ("the retry key is too old to repeat it", "ส่งซ้ำอย่างปลอดภัยไม่ได้แล้ว เพราะกุญแจกันซ้ำหมดอายุ"),
+    (
+        "it may have been sent while the database forgot: ",
+        "อาจส่งไปแล้วในช่วงที่ฐานข้อมูลจำไม่ได้ (เพราะกู้คืนหรือสลับเครื่อง): …",
+    ),
     ("the platform can't be read back", "แพลตฟอร์มนี้อ่านกลับไม่ได้"),
     ("found by reading back", "อ่านกลับแล้วพบว่าอยู่บนแพลตฟอร์ม"),
     ("can't be read back yet: ", "ยังอ่านกลับไม่ได้: …"),

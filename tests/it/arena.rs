@@ -6,6 +6,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::fs::File;
+use std::io::Read;
+use std::io::Write;
+use std::net::TcpStream;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Child;
@@ -14,6 +17,7 @@ use std::process::Output;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
+use std::time::Instant;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -207,6 +211,8 @@ impl Node {
             .env("SONGKHAO_TEST_SECRET", "a secret of at least thirty-two bytes")
             .arg("--config")
             .arg(&self.config)
+            // With PostgreSQL, a node keeps its memory in its working directory.
+            .current_dir(self.config.parent().unwrap())
             .stdin(Stdio::null())
     }
 
@@ -277,6 +283,39 @@ impl Node {
     /// What the daemons of this node logged.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// What `/readyz` of the running daemon answers; nothing while it doesn't.
+    pub fn readiness(&self) -> Option<(u16, Value)> {
+        let log = self.log();
+        let address = log.lines().rev().find_map(|line| line.strip_prefix("listening http://"))?;
+        let mut stream = TcpStream::connect(address).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+        write!(stream, "GET /readyz HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let status = answer.split(' ').nth(1)?.parse().ok()?;
+        let body = &answer[answer.find('{')?..=answer.rfind('}')?];
+        Some((status, serde_json::from_str(body).ok()?))
+    }
+
+    /// Waits until `/readyz` answers 503 and names `trouble`; or, with `None`, until it answers 200.
+    pub async fn await_readiness(&self, trouble: Option<&str>) {
+        let patience = Instant::now() + Duration::from_secs(40);
+        loop {
+            let seen = self.readiness();
+            let fits = seen.as_ref().is_some_and(|(status, body)| match trouble {
+                None => *status == 200,
+                Some(word) => {
+                    *status == 503 && body["trouble"].as_str().is_some_and(|said| said.contains(word))
+                }
+            });
+            if fits {
+                return;
+            }
+            assert!(Instant::now() < patience, "{trouble:?} is not told: {seen:?}\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
     }
 
     /// Runs a command to its end.

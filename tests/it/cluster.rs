@@ -42,8 +42,8 @@ pub fn database_url() -> String {
 /// A server that can be stopped and started. It ends with this value, or with the process.
 #[derive(Debug)]
 pub struct Cluster {
-    programs: PathBuf,
-    folder: PathBuf,
+    pub(super) programs: PathBuf,
+    pub(super) folder: PathBuf,
     databases: AtomicU32,
     keeper: Mutex<Keeper>,
 }
@@ -66,16 +66,21 @@ impl Cluster {
     }
 
     fn start_new() -> Result<Cluster, String> {
-        let programs = installed()?;
-        // Not where TMPDIR says: a socket's path has at most 107 bytes.
-        let folder = tempfile::Builder::new().prefix("songkhao-postgres-").tempdir_in("/tmp");
-        let (folder, keeper) = folder
-            .and_then(|folder| Ok((folder.path().to_owned(), Keeper::new(&programs, &folder.keep())?)))
-            .map_err(|error| format!("PostgreSQL's keeper can't be started: {error}"))?;
-        let cluster = Cluster { programs, folder, databases: AtomicU32::new(0), keeper: Mutex::new(keeper) };
+        let cluster = Cluster::prepare(&installed()?)?;
         cluster.order("make")?;
         cluster.order("start")?;
         Ok(cluster)
+    }
+
+    /// A keeper in an empty folder, which has done nothing yet.
+    pub(super) fn prepare(programs: &Path) -> Result<Cluster, String> {
+        // Not where TMPDIR says: a socket's path has at most 107 bytes.
+        let folder = tempfile::Builder::new().prefix("songkhao-postgres-").tempdir_in("/tmp");
+        let (folder, keeper) = folder
+            .and_then(|folder| Ok((folder.path().to_owned(), Keeper::new(programs, &folder.keep())?)))
+            .map_err(|error| format!("PostgreSQL's keeper can't be started: {error}"))?;
+        let programs = programs.to_owned();
+        Ok(Cluster { programs, folder, databases: AtomicU32::new(0), keeper: Mutex::new(keeper) })
     }
 
     /// The address of a new, empty database.
@@ -127,7 +132,7 @@ impl Cluster {
         &self.folder
     }
 
-    fn order(&self, order: &str) -> Result<(), String> {
+    pub(super) fn order(&self, order: &str) -> Result<(), String> {
         let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
         let answer = keeper.order(order).map_err(|error| format!("PostgreSQL's keeper is gone: {error}"))?;
         if answer == "done" {
@@ -147,7 +152,7 @@ impl Drop for Cluster {
     }
 }
 
-/// Obeys `make`, `start` and `stop`, one a line; at the end of its orders it cleans up.
+/// Obeys `make`, `copy`, `start`, `promote` and `stop`, one a line; at the end of its orders it cleans up.
 ///
 /// `fsync=off` spares the disk. `synchronous_commit` stays on: a stopped server must keep what it said it had.
 const KEEPER: &str = r#"
@@ -156,6 +161,9 @@ while read -r order; do
     case $order in
     make) "$programs/initdb" --no-sync --no-instructions --auth=trust --username=postgres \
         --encoding=UTF8 --locale=C.UTF-8 --pgdata=data ;;
+    copy) "$programs/pg_basebackup" --host="$(cat primary)" --port=5432 --username=postgres --pgdata=data \
+        --checkpoint=fast --write-recovery-conf --no-sync ;;
+    promote) "$programs/pg_ctl" promote --wait --silent --pgdata=data ;;
     start) "$programs/pg_ctl" start --wait --silent --pgdata=data --log=log --options="\
         -c unix_socket_directories=$folder -c listen_addresses= -c port=5432 -c max_connections=300 \
         -c fsync=off -c full_page_writes=off -c timezone=Asia/Bangkok" ;;

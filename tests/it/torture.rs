@@ -288,7 +288,7 @@ async fn await_a_moment(arena: &Arena, dice: &mut Dice) {
 const STUCK: Duration = Duration::from_secs(90);
 
 /// Waits until every article has its posts and none of them moves.
-async fn calm(node: &Node, articles: usize) -> Vec<Row> {
+pub async fn calm(node: &Node, articles: usize) -> Vec<Row> {
     let mut seen = Vec::new();
     let mut changed = Instant::now();
     loop {
@@ -309,17 +309,24 @@ async fn calm(node: &Node, articles: usize) -> Vec<Row> {
 
 /// What became of every article on every platform.
 #[derive(Debug, Default)]
-struct Verdict {
-    lost: Vec<String>,
-    duplicated: Vec<String>,
-    stray: Vec<String>,
-    parked: Vec<String>,
-    unaudited: Vec<String>,
-    broken_audit: Option<String>,
+pub struct Verdict {
+    /// Nowhere, and not in doubt.
+    pub lost: Vec<String>,
+    /// There more than once.
+    pub duplicated: Vec<String>,
+    /// There, and songkhao says otherwise.
+    pub stray: Vec<String>,
+    /// Waiting for a person.
+    pub parked: Vec<String>,
+    /// There, and not in the audit log.
+    pub unaudited: Vec<String>,
+    /// What the verifier said, if it said no.
+    pub broken_audit: Option<String>,
 }
 
 impl Verdict {
-    fn of(links: &[String], published: &[Published], rows: &[Row], node: &Node) -> Verdict {
+    /// Compares what readers see with what songkhao says.
+    pub fn of(links: &[String], published: &[Published], rows: &[Row], node: &Node) -> Verdict {
         let mut verdict = Verdict::default();
         let rows: BTreeMap<(&str, &str), &Row> =
             rows.iter().filter_map(|row| Some(((row.account.as_str(), row.link.as_deref()?), row))).collect();
@@ -371,9 +378,14 @@ impl Verdict {
     }
 
     fn is_good(&self) -> bool {
-        let faults = [&self.lost, &self.duplicated, &self.stray, &self.unaudited];
         let line_knows_repeats = !self.parked.iter().any(|what| what.starts_with(Platform::Line.name()));
-        faults.iter().all(|list| list.is_empty()) && self.broken_audit.is_none() && line_knows_repeats
+        self.is_true() && line_knows_repeats
+    }
+
+    /// Whether nothing is lost, doubled or untold, whatever waits for a person.
+    pub fn is_true(&self) -> bool {
+        let faults = [&self.lost, &self.duplicated, &self.stray, &self.unaudited];
+        faults.iter().all(|list| list.is_empty()) && self.broken_audit.is_none()
     }
 }
 

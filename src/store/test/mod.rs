@@ -9,6 +9,7 @@ mod audit;
 mod boilerplate;
 mod database;
 mod delivery;
+mod gap;
 mod gauge;
 mod hold;
 mod leap;
@@ -20,6 +21,7 @@ mod promotion;
 mod route;
 mod source;
 mod turn;
+mod sqlite;
 
 #[path = "../../../tests/it/cluster.rs"]
 mod cluster;

@@ -98,3 +98,34 @@ async fn two_databases_on_one_server_have_names_of_their_own() {
 fn cluster_of(url: &str) -> String {
     url.rsplit("host=").next().unwrap().to_owned()
 }
+
+#[tokio::test]
+async fn the_name_of_a_process_that_is_surely_dead_is_free_although_the_server_has_not_noticed() {
+    let bench = Bench::postgres().await;
+    let seat = node::start(&bench.db, "a", "boot-1", at(0)).await.unwrap();
+    // A process of this machine with our number, begun at another time: dead.
+    bench.tamper("UPDATE node SET process = process || '0'", args![]).await;
+    let next = node::start(&bench.another_node().await, "a", "boot-2", at(1)).await.unwrap();
+    assert!(next.followed_a_crash());
+    // Had it only been cut off, it would learn that it has lost its name.
+    assert!(!seat.beat(&bench.db, at(5)).await.unwrap());
+    // Of another machine nothing is known, so the name stays taken.
+    bench.tamper("UPDATE node SET process = 'elsewhere start 1 1'", args![]).await;
+    let refused = node::start(&bench.another_node().await, "a", "boot-3", at(6)).await.unwrap_err();
+    assert!(matches!(refused, Error::NodeTaken { .. }), "{refused}");
+}
+
+#[tokio::test]
+async fn a_daemon_cut_off_on_its_own_side_alone_keeps_its_name() {
+    use sqlx::Connection as _;
+    let bench = Bench::postgres().await;
+    let seat = node::start(&bench.db, "a", "boot-1", at(0)).await.unwrap();
+    cut(&bench).await;
+    // The server still has the lock with a session that nobody will use again: its own old one.
+    let mut ghost = sqlx::PgConnection::connect(&bench.url).await.unwrap();
+    let sql = "SELECT pg_try_advisory_lock($1)";
+    let locked = sqlx::query_scalar::<_, bool>(sql).bind(node::lock_key("a")).fetch_one(&mut ghost).await;
+    assert!(locked.unwrap());
+    assert!(seat.beat(&bench.db, at(5)).await.unwrap());
+    ghost.close().await.unwrap();
+}

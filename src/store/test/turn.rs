@@ -51,6 +51,7 @@ fn word(claim: &Claim) -> String {
         Claim::Nothing => "nothing".to_owned(),
         Claim::Moved(state) => state.to_string(),
         Claim::Stale { .. } => "stale".to_owned(),
+        Claim::Forgot(gap) => format!("forgot since {}", gap.since),
         Claim::Sending(delivery) => format!("sending on {}", delivery.account),
     }
 }

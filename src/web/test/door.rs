@@ -285,12 +285,16 @@ async fn a_daemon_is_ready_while_it_claims_and_the_database_answers() {
     assert_eq!(desk.get("/healthz", "").await.body, "ok");
     let ready = desk.get("/readyz", "").await;
     assert_eq!(ready.status, StatusCode::OK);
-    let told = r#"{"ready":true,"database":true,"migrated":true,"claiming":true,"last_claim_seconds":0}"#;
+    let told = r#"{"ready":true,"database":true,"migrated":true,"claiming":true,"trouble":null,"last_claim_seconds":0}"#;
     assert_eq!(ready.body, told);
     desk.pass(TimeDelta::seconds(31));
     let stale = desk.get("/readyz", "").await;
     assert_eq!(stale.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert!(stale.body.contains(r#""claiming":false,"last_claim_seconds":31"#), "{}", stale.body);
+    assert!(
+        stale.body.contains(r#""claiming":false,"trouble":null,"last_claim_seconds":31"#),
+        "{}",
+        stale.body
+    );
     desk.pulse.store(crate::clock::micros(super::now(&desk)), std::sync::atomic::Ordering::Relaxed);
     desk.context.db.close().await;
     let closed = desk.get("/readyz", "").await;

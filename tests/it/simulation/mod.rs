@@ -23,8 +23,9 @@ use world::Outcome;
 use world::Sabotage;
 
 /// Seeds that broke a promise while a cure was missing: looks all at once after the clock leapt (1, 762), an end
-/// without a person for what may be public (63, 91), a repeat under a forgotten key (98, 2331).
-const REGRESSIONS: &[u64] = &[1, 762, 63, 91, 98, 2331];
+/// without a person for what may be public (63, 91), a repeat under a forgotten key (98, 2331), a failover noticed by a
+/// node whose clock was put back (38276).
+const REGRESSIONS: &[u64] = &[1, 762, 63, 91, 98, 2331, 38_276];
 
 /// How many schedules a gate runs unless `SONGKHAO_SCHEDULES` says otherwise.
 const SCHEDULES: u64 = 10_000;
@@ -105,6 +106,13 @@ fn the_simulator_finds_a_send_without_an_intent() {
 #[test]
 fn the_simulator_finds_a_look_that_trusts_its_clock() {
     finds(Sabotage::TrustsItsClock, "is there twice");
+}
+
+#[test]
+fn the_simulator_finds_a_failover_that_nobody_noticed() {
+    let mut seeds = world::FAILOVERS_FROM..world::FAILOVERS_FROM + 1_000;
+    let doubles = |seed| world::run(seed, Sabotage::BlindToGaps, false);
+    assert!(seeds.any(|seed| doubles(seed).faults.iter().any(|fault| fault.contains("is there twice"))));
 }
 
 /// A planted fault must show within as many schedules as take a second or two.

@@ -7,6 +7,7 @@
 //! | here | there |
 //! | --- | --- |
 //! | [`Store::claim`] | `delivery::claim` with `account::lock_sendable`, `next_due`, `hold::applies`, `open_attempt` |
+//! | [`Store::lose`], [`Store::detect`], [`Store::clouds`] | a failover, and `gap::detect`, `gap::clouds` |
 //! | [`Store::is_held`] | `delivery::is_held` |
 //! | [`Store::finish`] | `delivery::finish` |
 //! | [`Store::release_lost`] | `delivery::release_lost` |
@@ -53,6 +54,8 @@ pub struct Row {
     pub reason: Option<String>,
     /// A person dropped it, knowing what they do.
     pub dropped: bool,
+    /// The newest gap it was looked at for.
+    pub gap: u64,
 }
 
 /// Why an account sends nothing.
@@ -97,15 +100,73 @@ pub struct Claimed {
     pub attempt_started_at: DateTime<Utc>,
 }
 
+/// A stretch of time that the store forgot.
+#[derive(Debug, Clone, Copy)]
+struct Gap {
+    id: u64,
+    since: DateTime<Utc>,
+    until: DateTime<Utc>,
+}
+
 #[derive(Debug, Default)]
 pub struct Store {
     pub rows: Vec<Row>,
     pub accounts: Vec<Account>,
     pub hold: bool,
     keys: u64,
+    /// It went back to an older state, and nobody has noticed yet.
+    went_back: bool,
+    gap: Option<Gap>,
 }
 
+/// `store::gap::CLOCK_TOLERANCE` and `FENCE_STEP`.
+const CLOCK_TOLERANCE: TimeDelta = TimeDelta::seconds(60);
+const FENCE_STEP: u64 = 1_000;
+
 impl Store {
+    /// What a replica has that stops following now.
+    pub fn snapshot(&self) -> (Vec<Row>, Vec<Account>) {
+        (self.rows.clone(), self.accounts.clone())
+    }
+
+    /// The replica takes over: what came after the snapshot is forgotten.
+    pub fn lose(&mut self, (rows, accounts): (Vec<Row>, Vec<Account>)) {
+        (self.rows, self.accounts) = (rows, accounts);
+        self.went_back = true;
+    }
+
+    /// Whether it is forgotten what became of the row, and nobody has asked yet.
+    pub fn is_clouded(&self, row: usize) -> bool {
+        self.went_back || self.gap.is_some_and(|gap| self.rows[row].gap < gap.id)
+    }
+
+    /// Notices that the store went back: one claim finds out, and takes nothing.
+    fn detect(&mut self, stamp: Stamp) -> bool {
+        if !self.went_back {
+            return false;
+        }
+        self.went_back = false;
+        let known = self.rows.iter().map(|row| row.changed_at).max().unwrap_or(stamp.at);
+        let until = known.max(stamp.at);
+        let gap = Gap { id: self.gap.map_or(1, |gap| gap.id + 1), since: known.min(until), until };
+        let latest = until.max(stamp.lease_clock);
+        for row in &mut self.rows {
+            if row.facts.state == State::Scheduled && row.facts.due_at > latest + CLOCK_TOLERANCE {
+                row.gap = gap.id;
+            }
+        }
+        self.gap = Some(gap);
+        true
+    }
+
+    /// What a claim does with a row that may have been sent in the forgotten time.
+    fn clouds(&mut self, row: usize) -> Option<Event> {
+        let gap = self.gap.filter(|gap| self.rows[row].gap < gap.id)?;
+        self.rows[row].gap = gap.id;
+        self.rows[row].fence += FENCE_STEP;
+        Some(Event::Forgotten { since: gap.since, until: gap.until, held: self.hold })
+    }
+
     /// `None` when nothing was claimed; then something may have been moved without a send all the same.
     pub fn claim(&mut self, stamp: Stamp, account: usize, lease: Duration) -> Option<Claimed> {
         let terms = &self.accounts[account];
@@ -127,7 +188,10 @@ impl Store {
         };
         let next = (0..self.rows.len()).filter(|row| due(&self.rows[*row]));
         let row = next.min_by_key(|row| (self.rows[*row].lane, self.rows[*row].facts.due_at, *row))?;
-        let event = Event::Due { held: self.hold, shadow: false };
+        if self.detect(stamp) {
+            return None;
+        }
+        let event = self.clouds(row).unwrap_or(Event::Due { held: self.hold, shadow: false });
         let key_was_used_at = self.rows[row].facts.key_used_at;
         let next = self.step(stamp, row, event, 0.0)?;
         if next.facts.state != State::Sending {
@@ -209,7 +273,7 @@ impl Store {
             fence: looked.fence,
             retry_key: looked.retry_key,
             attempts: looked.facts.attempts,
-            attempt_started_at: looked.facts.attempt_started_at?,
+            attempt_started_at: looked.facts.attempt_started_at.unwrap_or(stamp.at),
         })
     }
 

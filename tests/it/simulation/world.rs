@@ -51,6 +51,8 @@ pub enum Sabotage {
     ForgetsTheIntent,
     /// An attempt is looked for as if no clock had leapt since.
     TrustsItsClock,
+    /// A store that went back is believed to know everything.
+    BlindToGaps,
 }
 
 const TIMEOUT: Duration = Duration::from_secs(45);
@@ -71,6 +73,9 @@ const END: TimeDelta = TimeDelta::hours(80);
 
 /// A person looks at parked posts no sooner than this after they last moved: longer than any platform's limbo.
 const SECOND_THOUGHT: TimeDelta = TimeDelta::minutes(10);
+
+/// From this seed on two nodes meet a failover; the seeds before keep their stories.
+pub const FAILOVERS_FROM: u64 = 5_000;
 
 /// How often, in a thousand, a node dies at each point where it can.
 const CRASHES: u64 = 25;
@@ -99,6 +104,10 @@ enum Job {
     Person,
     /// Somebody sets a clock, sets or lifts a hold, or stops a process.
     Weather,
+    /// The replica stops following; so much later it takes over.
+    Lag { takes_over_after: TimeDelta },
+    /// It takes over, with what it had.
+    Failover { replica: (Vec<Row>, Vec<Account>) },
 }
 
 #[derive(Debug)]
@@ -191,6 +200,14 @@ impl World {
             world.at(TimeDelta::seconds(dice.below(2_400) as i64), Job::Person);
         }
         world.dice = dice;
+        if seed >= FAILOVERS_FROM && world.nodes.len() > 1 {
+            let mut fate = Dice::new(!seed);
+            // A clock that is ahead sends what is not due yet, and a replica that lacks it can't know.
+            world.clock_may_leap = false;
+            let most = fate.pick(&[1, 10, 120, 900]);
+            let takes_over_after = TimeDelta::milliseconds(fate.below(most * 1_000) as i64);
+            world.at(TimeDelta::seconds(fate.below(1_400) as i64), Job::Lag { takes_over_after });
+        }
         world
     }
 
@@ -301,6 +318,18 @@ impl World {
             }
             Job::Person => self.person(),
             Job::Weather => self.weather(),
+            Job::Lag { takes_over_after } => {
+                let replica = self.store.snapshot();
+                self.at(takes_over_after, Job::Failover { replica });
+            }
+            Job::Failover { replica } => {
+                self.tell(|_| "a replica takes over that lacks the newest commits".to_owned());
+                if self.sabotage == Sabotage::BlindToGaps {
+                    (self.store.rows, self.store.accounts) = replica;
+                } else {
+                    self.store.lose(replica);
+                }
+            }
         }
     }
 
@@ -534,7 +563,10 @@ impl World {
                 None => Resolution::Absent,
             }),
             State::Failed | State::Held if self.dice.chance(500) => Event::Retried,
-            State::Scheduled | State::Failed | State::Held if self.dice.chance(100) => {
+            // What is forgotten is not called off before it was looked for.
+            State::Scheduled | State::Failed | State::Held
+                if self.dice.chance(100) && !self.store.is_clouded(row) =>
+            {
                 Event::Cancelled { reason: "a person".to_owned() }
             }
             _ => return,
@@ -603,8 +635,10 @@ impl World {
             }
             let accounted = match state {
                 State::Delivered | State::Parked => true,
-                State::Held => row.facts.is_in_doubt(),
+                State::Held => row.facts.is_in_doubt() || self.store.is_clouded(number),
                 State::Cancelled => row.dropped,
+                // Nobody tried to send it again since the failover.
+                State::Failed => self.store.is_clouded(number),
                 _ => false,
             };
             if !posts.is_empty() && !accounted {
@@ -624,7 +658,12 @@ impl Job {
             | Job::Answer { node, boot, .. }
             | Job::Record { node, boot, .. }
             | Job::Read { node, boot, .. } => Some((*node, *boot)),
-            Job::Start { .. } | Job::Accept { .. } | Job::Person | Job::Weather => None,
+            Job::Start { .. }
+            | Job::Accept { .. }
+            | Job::Person
+            | Job::Weather
+            | Job::Lag { .. }
+            | Job::Failover { .. } => None,
         }
     }
 }
@@ -654,5 +693,6 @@ fn scheduled(account: usize, lane: u8, due_at: DateTime<Utc>, good_until: DateTi
         remote_id: None,
         reason: None,
         dropped: false,
+        gap: 0,
     }
 }
