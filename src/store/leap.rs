@@ -51,6 +51,12 @@ pub async fn recover(db: &Db, now: DateTime<Utc>) -> Result<u64> {
         .await?;
     changed += tx
         .execute(
+            "UPDATE token SET try_at = $1, changed_at = $1 WHERE changed_at > $2 AND try_at > $1",
+            args![now, future],
+        )
+        .await?;
+    changed += tx
+        .execute(
             "UPDATE source SET next_poll_at = $1, lease_until = 0 WHERE polled_at > $2 AND next_poll_at > $1",
             args![now, future],
         )

@@ -18,6 +18,7 @@ pub mod claim;
 pub mod attempt;
 pub mod listing;
 pub mod account;
+pub mod token;
 pub mod hold;
 pub mod leap;
 pub mod user;

@@ -18,6 +18,7 @@ mod node;
 mod post;
 mod route;
 mod source;
+mod token;
 
 #[path = "../../../tests/it/cluster.rs"]
 mod cluster;
