@@ -307,7 +307,7 @@ async fn deliver(context: Arc<Context>, pulse: Arc<Pulse>, stop: CancellationTok
     let mut watchdog = Watchdog::of_systemd();
     while !stop.is_cancelled() {
         let now = context.now();
-        match account::list_due(&context.db, now).await {
+        match due(&context, now).await {
             Ok(due) => {
                 pulse.beat(now);
                 watchdog.feed();
@@ -341,6 +341,14 @@ async fn deliver(context: Arc<Context>, pulse: Arc<Pulse>, stop: CancellationTok
         warn!(sends = aborted, "Stopped with {aborted} sends in flight; they will be read back");
     }
     aborted
+}
+
+/// The accounts that have something to send or a token to renew. Renewals run among the sends, because what is in
+/// flight there gets its time at a stop: a token that was presented and whose answer is lost is lost itself.
+async fn due(context: &Context, now: DateTime<Utc>) -> db::Result<Vec<String>> {
+    let mut due = account::list_due(&context.db, now).await?;
+    due.extend(pipeline::refresh::list_due(context).await?);
+    Ok(due)
 }
 
 fn forget(busy: &mut HashSet<String>, done: Result<String, tokio::task::JoinError>) {

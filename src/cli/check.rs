@@ -65,7 +65,7 @@ async fn probe_all(config: &Config, out: &mut impl Write) -> Result<bool, Failur
         }
     }
     for account in &config.accounts {
-        match Publisher::new(account, timeouts)?.probe(clock::now()).await {
+        match Publisher::new(account, timeouts, None)?.probe(clock::now()).await {
             Ok(health) => {
                 let details: Vec<String> =
                     health.details.iter().map(|(name, value)| format!("{name} {value}")).collect();

@@ -24,6 +24,9 @@ use crate::model::transition::Event;
 use crate::pipeline::Context;
 use crate::pipeline::Step;
 use crate::pipeline::compose;
+use crate::pipeline::refresh;
+use crate::pipeline::refresh::Credential;
+use crate::pipeline::refresh::Ready;
 use crate::platform::Publisher;
 use crate::store::account;
 use crate::store::claim;
@@ -44,6 +47,7 @@ const RECORD_AGAIN: Duration = Duration::from_millis(500);
 /// # Errors
 /// What the database says; nothing was sent then.
 pub async fn step(context: &Context, name: &str) -> Result<Step> {
+    let Ready::Yes(credential) = refresh::ready(context, name).await? else { return Ok(Step::Idle) };
     let Some((account, publisher)) = context.account(name) else { return Ok(Step::Idle) };
     let stamp = context.stamp("deliver");
     let claimed_at = clock::monotonic();
@@ -67,20 +71,23 @@ pub async fn step(context: &Context, name: &str) -> Result<Step> {
             Ok(Step::Worked)
         }
         Claim::Sending(claimed) => {
-            send(context, account, publisher, &claimed, claimed_at).await;
+            let way = Way { account, publisher: &publisher, credential };
+            send(context, &way, &claimed, claimed_at).await;
             Ok(Step::Worked)
         }
     }
 }
 
+/// An account, its platform, and what it signs with there.
+struct Way<'a> {
+    account: &'a Account,
+    publisher: &'a Publisher,
+    credential: Credential,
+}
+
 /// Sends a claimed delivery and records what came of it.
-async fn send(
-    context: &Context,
-    account: &Account,
-    publisher: &Publisher,
-    claimed: &Delivery,
-    claimed_at: Instant,
-) {
+async fn send(context: &Context, way: &Way<'_>, claimed: &Delivery, claimed_at: Instant) {
+    let Way { account, publisher, credential } = *way;
     if let Some(link) = already_there(context, account, publisher, claimed).await {
         record(context, account, claimed, Event::AlreadyThere { link }.into()).await;
         return;
@@ -102,10 +109,19 @@ async fn send(
     let outcome = answer.result.as_ref().map_or_else(SendError::kind, |_| "delivered");
     metric::attempt(&account.name, account.platform(), outcome, asked.elapsed());
     log_answer(claimed, &answer);
-    let event = Event::Answered(answer.result.clone());
+    let event = match &answer.result {
+        Err(error) if refresh::mends(context, &account.name, credential, error).await => {
+            Event::NotSent { reason: "the platform refused the access token; it is renewed first".to_owned() }
+        }
+        result => Event::Answered(result.clone()),
+    };
+    let taken = answer.result.is_ok();
     let evidence = serde_json::Value::Null;
     let happening = Happening { event, evidence, answer: Some(answer), chance: rand::random() };
     record(context, account, claimed, happening).await;
+    if taken {
+        refresh::proved(context, &account.name, credential).await;
+    }
     remember_user(context, account, publisher).await;
 }
 

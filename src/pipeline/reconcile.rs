@@ -23,6 +23,8 @@ use crate::model::transition::Event;
 use crate::model::transition::Look;
 use crate::pipeline::Context;
 use crate::pipeline::Step;
+use crate::pipeline::refresh;
+use crate::pipeline::refresh::Ready;
 use crate::store::account as accounts;
 use crate::store::claim;
 use crate::store::db::Result;
@@ -84,6 +86,10 @@ pub async fn step(context: &Context) -> Result<Step> {
 
 /// Reads the account back and compares; what was seen is the evidence.
 async fn look(context: &Context, doubtful: &Delivery) -> Result<(Look, serde_json::Value)> {
+    let credential = match refresh::latest(context, &doubtful.account).await? {
+        Ready::Yes(credential) => credential,
+        Ready::NotYet(reason) => return Ok((Look::Failed(SendError::Unreachable { reason }), json!({}))),
+    };
     let Some((account, publisher)) = context.account(&doubtful.account) else {
         let reason = "the account is not configured any more".to_owned();
         return Ok((Look::Failed(SendError::Rejected { reason }), json!({})));
@@ -99,8 +105,11 @@ async fn look(context: &Context, doubtful: &Delivery) -> Result<(Look, serde_jso
     let recent = match publisher.recent(since, now).await {
         Ok(recent) => recent,
         Err(error) => {
+            let renewed = refresh::mends(context, &account.name, credential, &error).await;
             let evidence = json!({ "look": doubtful.facts.looks + 1, "error": error.to_string() });
-            return Ok((Look::Failed(error), evidence));
+            let reason = "the platform refused the access token; it is renewed first".to_owned();
+            let failed = if renewed { SendError::Unreachable { reason } } else { error };
+            return Ok((Look::Failed(failed), evidence));
         }
     };
     let offset = recent.clock_offset.or(known.map(|known| known.clock_offset)).unwrap_or(0);

@@ -35,6 +35,7 @@ use songkhao::sandbox;
 use songkhao::sandbox::Options;
 use songkhao::sandbox::Published;
 use songkhao::sandbox::Sandbox;
+use songkhao::secret::Keys;
 use songkhao::store::account;
 use songkhao::store::article;
 use songkhao::store::article::Article;
@@ -376,7 +377,7 @@ async fn context(text: &str, clock: &Clock) -> Context {
         config::parse("test.toml", text, &env).unwrap_or_else(|faults| panic!("{faults}\n{text}"));
     let db = Db::open(config.database.url.expose(), clock.now()).await.unwrap();
     let boot = uuid::Uuid::new_v4().to_string();
-    Context::new(db, config, boot, clock.reader(), signer()).await.unwrap()
+    Context::new(db, config, boot, clock.reader(), signer(), Keys::derive(&[7; 32]).unwrap()).await.unwrap()
 }
 
 fn signer() -> Signer {
