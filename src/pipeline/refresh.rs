@@ -189,6 +189,7 @@ async fn adopt(context: &Context, stored: &Token) -> Result<Ready> {
     }
 }
 
+/// Pauses the account until a person helps; its posts wait.
 async fn pause(context: &Context, name: &str, reason: String) -> Result<Ready> {
     let stamp = context.stamp("refresh");
     account::pause_unconnected(&context.db, &stamp, name, &reason, &context.policy(name)).await?;

@@ -134,6 +134,7 @@ impl Plan {
             ),
         );
         let keys = "oauth1 = { consumer_key = { env = 'SECRET' }, consumer_secret = { env = 'SECRET' }, access_token = { env = 'SECRET' }, access_token_secret = { env = 'SECRET' } }";
+        let keys = if self.profile.contains("oauth2") { "" } else { keys };
         let profile = table(self.profile, &format!("{keys}\nmin_gap = '0s'\nbase_url = '{base}/x'"));
         let line = table(
             self.line,

@@ -13,6 +13,7 @@ mod unit_file;
 mod arena;
 mod dice;
 mod torture;
+mod token;
 mod simulation;
 mod durability;
 mod site;

@@ -167,7 +167,10 @@ async fn send(
     now: DateTime<Utc>,
 ) -> Result<HttpResponse, RefreshError> {
     let (parts, body) = request.into_parts();
-    let request = http.request(parts.method, parts.uri.to_string()).headers(parts.headers).body(body);
+    let mut headers = parts.headers;
+    // What is marked so is shown by no library's log.
+    headers.iter_mut().for_each(|(_, value)| value.set_sensitive(true));
+    let request = http.request(parts.method, parts.uri.to_string()).headers(headers).body(body);
     let reply = transport::exchange(request, now).await.map_err(|error| match scrub.error(error) {
         SendError::Unreachable { reason } => RefreshError::NotSpent { retry_after: None, reason },
         error => RefreshError::Unknown { reason: error.reason().to_owned() },
