@@ -1,4 +1,4 @@
-//! Account: lists accounts, gives them tokens, and asks one whether it may send.
+//! Account: lists accounts, gives them tokens, asks one whether it may send.
 
 use std::io::Write;
 use std::path::Path;

@@ -1,5 +1,6 @@
-//! Connect: the way through a platform's consent page, from an address to open to the code that answers it.
+//! Connect: leads through a platform's consent page.
 //!
+//! It begins with an address to open and ends with the code that answers it.
 //! The browser comes back to a listener on this machine, or a person pastes the address it was sent to. Either way the
 //! answer must carry the state of this very invitation, once, within ten minutes.
 

@@ -1,4 +1,4 @@
-//! Token: what a platform gave us to act for an account, and when it is renewed.
+//! Token: what a platform gave us to act for an account, when it is renewed.
 //!
 //! X's refresh tokens work once (platforms/x.md, section 4): each renewal kills the pair it came from, and there is no
 //! grace. So a renewal is an act like a post: intent first, then one request, then the answer, and an answer that was

@@ -1,4 +1,4 @@
-//! Refresh: keeps stored tokens fresh, so that nobody signs with one that ended.
+//! Refresh: keeps stored tokens fresh; nobody signs with one that ended.
 //!
 //! A refresh token works once, so renewing is done like posting: commit the intent under a lease, present the token
 //! once, and keep the new pair before it is used. What could not be kept is offered to the database until it is; if the

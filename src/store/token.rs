@@ -1,4 +1,4 @@
-//! Token: keeps what platforms gave us, sealed, and lets one node at a time renew it.
+//! Token: keeps what platforms gave us, sealed; one node at a time renews it.
 //!
 //! What an event means is decided by `model::token`; here it is read, decided and written in one transaction, with its
 //! audit entry. The secrets are opened and sealed here alone; entries and pages know their fingerprints.

@@ -156,12 +156,12 @@ async fn killed_after_the_platform_made_a_pair_the_account_waits_for_a_person() 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_between_answer_and_commit_the_account_waits_for_a_person() {
     let arena = Arena::new().await;
-    let mut node = refused(&arena, Some(Kind::Slow), 1000).await;
+    let mut node = refused(&arena, Some(Kind::Slow), 1500).await;
     until(&node, "the platform made a pair", || granted(&arena) == [true]).await;
     // Nothing can be written while the answer comes.
     let mut lock = SqliteConnection::connect(&arena.sqlite()).await.unwrap();
     sqlx::query("BEGIN IMMEDIATE").execute(&mut lock).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(1800)).await;
+    tokio::time::sleep(Duration::from_millis(2300)).await;
     node.kill();
     lock.close().await.unwrap();
     is_lost_and_mended(&arena, &mut node).await;
@@ -170,7 +170,7 @@ async fn killed_between_answer_and_commit_the_account_waits_for_a_person() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pair_that_the_database_does_not_take_is_offered_until_it_does() {
     let arena = Arena::new().await;
-    let node = refused(&arena, Some(Kind::Slow), 1000).await;
+    let node = refused(&arena, Some(Kind::Slow), 1500).await;
     until(&node, "the platform made a pair", || granted(&arena) == [true]).await;
     let mut lock = SqliteConnection::connect(&arena.sqlite()).await.unwrap();
     sqlx::query("BEGIN IMMEDIATE").execute(&mut lock).await.unwrap();
@@ -213,6 +213,7 @@ async fn two_nodes_renew_a_token_once_each_time_it_ends() {
     import(&nodes[0], REFRESH, &["--expires-in", "4"]);
     arena.sandbox.set_x_tokens(4, false);
     nodes.iter_mut().for_each(Node::start);
+    let began = Instant::now();
     for number in 1..=6 {
         arena.publish(number);
         tokio::time::sleep(Duration::from_secs(2)).await;
@@ -220,7 +221,9 @@ async fn two_nodes_renew_a_token_once_each_time_it_ends() {
     until(&nodes[0], "all posts stand", || delivered(&arena) == 6).await;
     let renewals = arena.sandbox.renewals();
     assert!(renewals.iter().all(|renewal| renewal.granted), "{renewals:?}");
-    assert!((3..=7).contains(&renewals.len()), "a renewal every three seconds or so: {renewals:?}");
+    // A token of four seconds is renewed after three.
+    let most = usize::try_from(began.elapsed().as_secs() / 3).unwrap() + 3;
+    assert!((3..=most).contains(&renewals.len()), "{renewals:?}");
     assert_eq!(account(&nodes[0])["pause"], Value::Null);
 }
 

@@ -1,4 +1,4 @@
-//! Token: X's OAuth 2.0 with PKCE: the consent page, a code's exchange, renewal.
+//! Token: speaks X's OAuth 2.0: consent page, exchange of a code, renewal.
 //!
 //! Spec: <https://docs.x.com/fundamentals/authentication/oauth-2-0/authorization-code>, platforms/x.md section 4. The
 //! `oauth2` crate words the requests and reads the pairs; our own client sends them, once. A refresh token works once and

@@ -1,4 +1,6 @@
-//! Token: shows that a refresh token is presented by one at a time, and that no pair is lost that came.
+//! Token: shows that one at a time presents a refresh token.
+//!
+//! And that no pair is lost that came.
 
 use std::time::Duration;
 
