@@ -192,6 +192,35 @@ async fn killed_after_the_commit_it_goes_on_with_the_new_pair() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stop_waits_for_the_answer_of_a_renewal() {
+    let arena = Arena::new().await;
+    let mut node = refused(&arena, Some(Kind::Slow), 1500).await;
+    until(&node, "the platform made a pair", || granted(&arena) == [true]).await;
+    node.stop();
+    assert!(account(&node)["token"]["refreshed"].is_string());
+    node.start();
+    until(&node, "the post stands", || delivered(&arena) == 1).await;
+    assert_eq!(granted(&arena), [true]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_node_takes_over_the_renewal_of_one_that_died() {
+    let arena = Arena::new().await;
+    let url = cluster::database_url();
+    let (mut one, mut other) = (node(&arena, "a", &url), node(&arena, "b", &url));
+    import(&one, REFRESH, &[]);
+    arena.sandbox.arm(Fault::once(Platform::X, Kind::StallBeforeAccept).on(Scope::Token));
+    arena.sandbox.set_x_tokens(7200, true);
+    arena.publish(1);
+    one.start();
+    until(&one, "it is being renewed", || account(&one)["token"]["state"] == "refreshing").await;
+    one.kill();
+    other.start();
+    until(&other, "the post stands", || delivered(&arena) == 1).await;
+    assert_eq!(granted(&arena), [true]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_platform_that_is_down_for_a_while_pauses_nobody_for_a_person() {
     let arena = Arena::new().await;
     let node = refused(&arena, None, 0).await;
