@@ -14,6 +14,7 @@ mod arena;
 mod dice;
 mod torture;
 mod token;
+mod renewal;
 mod simulation;
 mod durability;
 mod site;
