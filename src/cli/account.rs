@@ -140,7 +140,7 @@ async fn list(desk: &Desk, as_json: bool) -> Result<(), Failure> {
                 "reason": known.and_then(|known| known.pause_reason.clone()),
                 "failures": known.map_or(0, |known| known.failures),
                 "credential": credential(account),
-                "token": token.filter(|_| takes_tokens(account)).map(shown),
+                "token": token.filter(|_| account.takes_tokens()).map(shown),
             })
         })
         .collect();
@@ -155,7 +155,7 @@ async fn list(desk: &Desk, as_json: bool) -> Result<(), Failure> {
         });
         writeln!(out, "{}  {}  {state}", account.name, account.platform())?;
         let token = tokens.iter().find(|token| token.account == account.name);
-        writeln!(out, "    {}", told(account, token.filter(|_| takes_tokens(account))))?;
+        writeln!(out, "    {}", told(account, token.filter(|_| account.takes_tokens())))?;
     }
     Ok(())
 }
@@ -168,11 +168,6 @@ fn credential(account: &Account) -> &'static str {
         Connection::X { auth: XAuth::OAuth2 { .. } } => "oauth2",
         Connection::Line { .. } => "channel_secret",
     }
-}
-
-/// Whether a token stored for it counts.
-fn takes_tokens(account: &Account) -> bool {
-    matches!(credential(account), "page_token" | "oauth2")
 }
 
 fn shown(token: &Token) -> Value {
@@ -244,7 +239,7 @@ async fn ask(context: &Context, stamp: &Stamp, name: &str) -> Result<Result<(), 
                     writeln!(out, "  {what}: {value}")?;
                 }
                 drop(out);
-                let token = token::find(&context.db, name).await?.filter(|_| takes_tokens(account));
+                let token = token::find(&context.db, name).await?.filter(|_| account.takes_tokens());
                 writeln!(std::io::stdout(), "  signs with: {}", told(account, token.as_ref()))?;
                 refresh::proved(context, name, credential).await;
                 if let Some(id) = publisher.user_id() {

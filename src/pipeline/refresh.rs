@@ -14,8 +14,6 @@ use tracing::warn;
 
 use crate::clock;
 use crate::config::account::Account;
-use crate::config::account::Connection;
-use crate::config::account::XAuth;
 use crate::model::attempt::SendError;
 use crate::model::token::Action;
 use crate::model::token::Event;
@@ -60,11 +58,11 @@ pub enum Credential {
 /// # Errors
 /// What the database says.
 pub async fn list_due(context: &Context) -> Result<Vec<String>> {
-    if !context.config.accounts.iter().any(is_renewable) {
+    if !context.config.accounts.iter().any(Account::renews_tokens) {
         return Ok(Vec::new());
     }
     let mut due = token::list_due(&context.db, context.now(), &context.node, &context.boot).await?;
-    due.retain(|name| context.account(name).is_some_and(|(account, _)| is_renewable(account)));
+    due.retain(|name| context.account(name).is_some_and(|(account, _)| account.renews_tokens()));
     Ok(due)
 }
 
@@ -111,20 +109,12 @@ pub async fn proved(context: &Context, name: &str, credential: Credential) {
     }
 }
 
-/// Whether a token stored for the account counts, and is renewed.
-fn is_renewable(account: &Account) -> bool {
-    matches!(account.connection, Connection::X { auth: XAuth::OAuth2 { .. } })
-}
-
 async fn look(context: &Context, name: &str, renewing: bool) -> Result<Ready> {
     let Some((account, publisher)) = context.account(name) else {
         return Ok(Ready::NotYet("the account is not configured any more".to_owned()));
     };
-    match account.connection {
-        Connection::X { auth: XAuth::OAuth1 { .. } } | Connection::Line { .. } => {
-            return Ok(Ready::Yes(Credential::File));
-        }
-        Connection::X { auth: XAuth::OAuth2 { .. } } | Connection::Facebook { .. } => {}
+    if !account.takes_tokens() {
+        return Ok(Ready::Yes(Credential::File));
     }
     let Some(mut stored) = token::find(&context.db, name).await? else {
         return without(context, account).await;
@@ -159,7 +149,7 @@ fn next(context: &Context, stored: &Token) -> Action {
 
 /// An account for which no token is stored: the file's counts, where it has one.
 async fn without(context: &Context, account: &Account) -> Result<Ready> {
-    if is_renewable(account) {
+    if account.renews_tokens() {
         let reason = format!("not connected yet: songkhao account connect {}", account.name);
         return pause(context, &account.name, reason).await;
     }

@@ -160,9 +160,10 @@ pub async fn keep(
     user: Option<&str>,
 ) -> Result<()> {
     let mut tx = db.begin().await?;
+    // Generations begin with the time, so that none comes again after the account was forgotten.
     tx.execute(
         "INSERT INTO token (account, generation, origin, state, access, access_print, scopes, got_at, changed_at)
-         VALUES ($1, 0, $2, 'good', '', '', '', $3, $3)
+         VALUES ($1, $3, $2, 'good', '', '', '', $3, $3)
          ON CONFLICT (account) DO UPDATE SET origin = excluded.origin, got_at = excluded.got_at,
                                              refreshed_at = NULL, fence = token.fence + 1, refresh = NULL, refresh_print = NULL",
         args![name, origin.name(), stamp.at],

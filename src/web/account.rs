@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crate::config;
 use crate::model::account::Mode;
 use crate::model::token::State;
 use crate::store::account;
@@ -73,7 +74,10 @@ pub async fn show(view: View) -> Answer {
     let mut items = Vec::new();
     let tokens = token::list(db).await?;
     for account in &accounts {
-        let signs = tokens.iter().find(|token| token.account == account.name).map(|token| Signs {
+        let configured = view.context.config.accounts.iter().find(|it| it.name == account.name);
+        let counts = configured.is_some_and(config::account::Account::takes_tokens);
+        let token = tokens.iter().find(|token| counts && token.account == account.name);
+        let signs = token.map(|token| Signs {
             renewed: token.refreshed_at.map(|at| view.calendar.moment(at)),
             ends: token.facts.expires_at.map(|at| view.calendar.moment(at)),
             by_itself: token.facts.renewable && token.facts.state != State::Lost,

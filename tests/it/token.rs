@@ -386,6 +386,8 @@ async fn a_person_connects_an_account_through_a_browser_that_comes_back() {
     let told = account(&node);
     assert_eq!((&told["credential"], &told["token"]["from"]), (&"oauth2".into(), &"connected".into()));
     assert_eq!(told["token"]["scopes"].as_array().unwrap().len(), 5);
+    let checked = node.run(&["check", "--online"]);
+    assert!(String::from_utf8_lossy(&checked.stdout).contains("account x: good, @"), "{checked:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
