@@ -14,6 +14,7 @@ use tracing::warn;
 
 use crate::clock;
 use crate::config::account::Account;
+use crate::model::account::Mode;
 use crate::model::attempt::SendError;
 use crate::model::token::Action;
 use crate::model::token::Event;
@@ -53,7 +54,8 @@ pub enum Credential {
     },
 }
 
-/// The accounts whose token is due for renewal, for the loop that sends: there a renewal is waited for at a stop.
+/// The accounts whose token is due for renewal, for the loop that sends: there a renewal is waited for at a stop. One
+/// that only pretends needs none.
 ///
 /// # Errors
 /// What the database says.
@@ -62,7 +64,10 @@ pub async fn list_due(context: &Context) -> Result<Vec<String>> {
         return Ok(Vec::new());
     }
     let mut due = token::list_due(&context.db, context.now(), &context.node, &context.boot).await?;
-    due.retain(|name| context.account(name).is_some_and(|(account, _)| account.renews_tokens()));
+    due.retain(|name| {
+        let account = context.account(name).map(|(account, _)| account);
+        account.is_some_and(|account| account.renews_tokens() && account.mode == Mode::Live)
+    });
     Ok(due)
 }
 

@@ -318,21 +318,20 @@ pub async fn record(
 pub async fn refuse(db: &Db, stamp: &Stamp, name: &str, generation: i64, policy: &Policy) -> Result<bool> {
     let mut tx = db.begin().await?;
     let Some(token) = find_for_update(&mut tx, name).await? else { return Ok(false) };
-    if token.generation != generation {
-        return Ok(token.facts.is_usable(stamp.at));
+    let action = match token.generation == generation {
+        true => step(&token.facts, &Event::Refused, stamp.at, pace(policy, 1.0)),
+        false if token.facts.is_usable(stamp.at) => Action::Use,
+        false => Action::Person,
+    };
+    if action != Action::Refresh {
+        tx.roll_back().await?;
+        return Ok(matches!(action, Action::Use | Action::Wait { .. }));
     }
-    match step(&token.facts, &Event::Refused, stamp.at, pace(policy, 1.0)) {
-        Action::Refresh => {
-            let sql = "UPDATE token SET refused = 1, refresh_at = $2, changed_at = $2 WHERE account = $1";
-            tx.execute(sql, args![name, stamp.at]).await?;
-            append(&mut tx, stamp, name, Deed::AccountRefused, json!({ "access": token.access_print }))
-                .await?;
-            tx.commit().await?;
-            Ok(true)
-        }
-        Action::Wait { .. } => Ok(true),
-        _ => Ok(false),
-    }
+    let sql = "UPDATE token SET refused = 1, refresh_at = $2, changed_at = $2 WHERE account = $1";
+    tx.execute(sql, args![name, stamp.at]).await?;
+    append(&mut tx, stamp, name, Deed::AccountRefused, json!({ "access": token.access_print })).await?;
+    tx.commit().await?;
+    Ok(true)
 }
 
 /// Notes that the platform took the access token of `generation`.

@@ -33,6 +33,7 @@ use crate::app::Plan;
 use crate::arena::Arena;
 use crate::arena::Node;
 use crate::cluster;
+use crate::site;
 
 const ACCESS: &str = "77-planted-access-f81d4fae";
 const REFRESH: &str = "77-planted-refresh-7dec11d0";
@@ -282,6 +283,32 @@ async fn twenty_tasks_on_two_nodes_present_a_refresh_token_once() {
         assert_eq!(newest[0].as_ref().unwrap(), newest[1].as_ref().unwrap());
     }
     assert!(app.sandbox.renewals().iter().all(|renewal| renewal.granted));
+}
+
+#[tokio::test]
+async fn a_shadow_account_needs_no_token() {
+    let profile = "oauth2 = { client_id = 'client-1' }\nmode = 'shadow'";
+    let app = App::start(Plan { profile, ..Plan::default() }).await;
+    app.publish(&[site::item("1", "ฝนถล่มกรุงเทพฯ น้ำท่วมขัง 12 จุด")]).await;
+    assert!(app.states().await.contains(&"profile cancelled".to_owned()), "{:?}", app.states().await);
+    assert_eq!(app.pause("profile").await, None);
+}
+
+#[tokio::test]
+async fn an_account_that_nobody_connected_pauses_without_an_attempt() {
+    let plan = Plan { profile: "oauth2 = { client_id = 'client-1' }", ..Plan::default() };
+    let app = App::start(plan).await;
+    app.publish(&[site::item("1", "ฝนถล่มกรุงเทพฯ น้ำท่วมขัง 12 จุด")]).await;
+    let line = app.line("profile").await;
+    assert_eq!((line.state.as_str(), line.attempts), ("scheduled", 0));
+    assert_eq!(app.pause("profile").await.as_deref(), Some("auth"));
+    let grant =
+        Grant { access: ACCESS.into(), refresh: Some(REFRESH.into()), scopes: Vec::new(), life: None };
+    let (db, keys) = (&app.context.db, &app.context.keys);
+    token::keep(db, keys, &app.person(), "profile", Origin::Connected, &grant, None).await.unwrap();
+    app.run_until_idle().await;
+    assert_eq!(app.line("profile").await.state, "delivered");
+    assert_eq!(app.sandbox.renewals(), []);
 }
 
 #[tokio::test(flavor = "multi_thread")]
