@@ -63,9 +63,10 @@ impl Desk {
     /// # Errors
     /// When the keys, a client or a template can't be made.
     pub async fn context(self) -> anyhow::Result<Context> {
-        let signer = signer(&self.config)?;
+        let keys = keys(&self.config)?;
+        let signer = keys.audit_signer(LOG)?;
         let boot = uuid::Uuid::new_v4().to_string();
-        Context::new(self.db, self.config, boot, Arc::new(clock::now), signer).await
+        Context::new(self.db, self.config, boot, Arc::new(clock::now), signer, keys).await
     }
 }
 

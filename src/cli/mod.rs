@@ -17,6 +17,7 @@ pub mod text;
 pub mod post;
 pub mod hold;
 pub mod account;
+pub mod connect;
 pub mod audit;
 pub mod user;
 

@@ -136,7 +136,8 @@ async fn fresh(old: &Context, path: Option<&Path>) -> Result<Context, String> {
         }
     }
     let signer = desk::signer(&config).map_err(|error| format!("{error:#}"))?;
-    let next = Context::new(old.db.clone(), config, old.boot.clone(), old.clock.clone(), signer);
+    let keys = desk::keys(&config).map_err(|error| format!("{error:#}"))?;
+    let next = Context::new(old.db.clone(), config, old.boot.clone(), old.clock.clone(), signer, keys);
     let next = next.await.map_err(|error| format!("{error:#}"))?;
     daemon::adopt(&next).await.map_err(|error| error.to_string())?;
     Ok(next)

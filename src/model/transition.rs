@@ -57,7 +57,8 @@ pub enum Event {
         /// Its account only pretends to post.
         shadow: bool,
     },
-    /// The attempt was given up before any byte of the request left this machine.
+    /// The attempt was given up before any byte of the request left this machine, or the platform refused it for a token
+    /// that is renewed.
     NotSent {
         /// Why.
         reason: String,

@@ -71,7 +71,10 @@ impl Newsroom {
         let db = Db::open(&url, now()).await.unwrap();
         source::ensure(&db, &["inn".to_owned()], now()).await.unwrap();
         let signer = Keys::derive(&[7; 48]).unwrap().audit_signer("test").unwrap();
-        let context = Context::new(db, config, "boot".into(), Arc::new(now), signer).await.unwrap();
+        let context =
+            Context::new(db, config, "boot".into(), Arc::new(now), signer, Keys::derive(&[7; 48]).unwrap())
+                .await
+                .unwrap();
         Newsroom { server, context, _folder: folder }
     }
 

@@ -27,6 +27,7 @@ use sqlx::sqlite::SqliteSynchronous;
 use tokio::sync::watch;
 
 use crate::clock;
+use crate::secret::KeyError;
 use crate::store::migration;
 
 pub use crate::store::row::Row;
@@ -57,6 +58,9 @@ pub enum Error {
         /// The newest this program knows.
         known: i64,
     },
+    /// A stored token can't be sealed or opened.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// The address is not one of ours.
     #[error("the database address must begin with sqlite: or postgres://")]
     Address,

@@ -13,6 +13,7 @@ use crate::store::db::args;
 const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_start.sql"),
     include_str!("migrations/0002_learning.sql"),
+    include_str!("migrations/0004_token.sql"),
     include_str!("migrations/0007_queue.sql"),
 ];
 

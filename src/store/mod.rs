@@ -21,6 +21,7 @@ pub mod turn;
 pub mod attempt;
 pub mod listing;
 pub mod account;
+pub mod token;
 pub mod hold;
 pub mod leap;
 pub mod user;

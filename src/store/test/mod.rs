@@ -19,6 +19,7 @@ mod post;
 mod route;
 mod source;
 mod turn;
+mod token;
 
 #[path = "../../../tests/it/cluster.rs"]
 mod cluster;
