@@ -3,6 +3,8 @@
 //! The operator keeps one secret, `[keys] secret`. Every key of our own is derived from it by
 //! HKDF-SHA256 (RFC 5869) with a label of its own, so that none tells anything of another.
 
+use std::time::Duration;
+
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::hkdf::{HKDF_SHA256, KeyType, Salt};
 use ring::rand::{SecureRandom, SystemRandom};
@@ -29,6 +31,19 @@ const TOKEN_ENCRYPTION: &[u8] = b"token encryption chacha20-poly1305";
 pub struct Keys {
     audit_seed: Derived,
     token_key: LessSafeKey,
+}
+
+/// What a platform issued to act for an account.
+#[derive(Debug, Clone)]
+pub struct Grant {
+    /// The access token.
+    pub access: SecretString,
+    /// The token by which it is renewed, if there is one.
+    pub refresh: Option<SecretString>,
+    /// What it allows, in the platform's words.
+    pub scopes: Vec<String>,
+    /// How long the access token lives from the request on; `None` where nobody said.
+    pub life: Option<Duration>,
 }
 
 /// Why a key can't be had or used. Says nothing of the secret.

@@ -1,5 +1,6 @@
 //! Check: says all that is wrong with the configuration at once.
 
+use std::collections::HashMap;
 use std::io::Write;
 use std::path::Path;
 
@@ -16,8 +17,11 @@ use crate::http::guard::Guard;
 use crate::model::source::Memory;
 use crate::pipeline::promote;
 use crate::platform::Publisher;
+use crate::secret::SecretString;
 use crate::store::db;
 use crate::store::db::Db;
+use crate::store::token;
+use crate::store::token::Token;
 
 /// `songkhao check`.
 ///
@@ -96,8 +100,18 @@ async fn probe_all(config: &Config, out: &mut impl Write) -> Result<bool, Failur
             }
         }
     }
+    let stored = stored(config).await?;
     for account in &config.accounts {
-        match Publisher::new(account, timeouts)?.probe(clock::now()).await {
+        let access = match stored.get(&account.name) {
+            Some(Err(reason)) => {
+                good = false;
+                writeln!(out, "account {}: {reason}", account.name)?;
+                continue;
+            }
+            Some(Ok(access)) => Some(access),
+            None => None,
+        };
+        match Publisher::new(account, timeouts, access)?.probe(clock::now()).await {
             Ok(health) => {
                 let details: Vec<String> =
                     health.details.iter().map(|(name, value)| format!("{name} {value}")).collect();
@@ -110,4 +124,24 @@ async fn probe_all(config: &Config, out: &mut impl Write) -> Result<bool, Failur
         }
     }
     Ok(good)
+}
+
+/// The stored access tokens by account, or why one can't be used. A database that isn't there yet holds none, and is
+/// not made; nothing is renewed.
+async fn stored(config: &Config) -> Result<HashMap<String, Result<SecretString, String>>, Failure> {
+    if config.database.url.sqlite_path().is_some_and(|path| !path.exists()) {
+        return Ok(HashMap::new());
+    }
+    let db = desk::open(config).await?;
+    let tokens = token::list(&db).await?;
+    db.close().await;
+    if tokens.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let keys = desk::keys(config)?;
+    let access = |token: &Token| match token.facts.is_usable(clock::now()) {
+        true => token.access(&keys).map_err(|error| error.to_string()),
+        false => Err(token.reason.clone().unwrap_or_else(|| "its access token ended".to_owned())),
+    };
+    Ok(tokens.iter().map(|token| (token.account.clone(), access(token))).collect())
 }

@@ -79,10 +79,11 @@ impl Desk {
     /// # Errors
     /// When the keys, a client or a template can't be made.
     pub async fn context(self) -> anyhow::Result<Context> {
-        let signer = signer(&self.config)?;
+        let keys = keys(&self.config)?;
+        let signer = keys.audit_signer(LOG)?;
         let boot = uuid::Uuid::new_v4().to_string();
-        Context::new(self.db, self.config, boot, Arc::new(clock::now), signer, Reader::of_this_program())
-            .await
+        let reader = Reader::of_this_program();
+        Context::new(self.db, self.config, boot, Arc::new(clock::now), signer, reader, keys).await
     }
 }
 

@@ -325,6 +325,8 @@ impl Seen {
         if let Some(pause) = known.pause.as_deref() {
             let reason = known.pause_reason.as_deref().unwrap_or_default();
             let cure = match pause {
+                // The reason says already what to run.
+                "auth" if reason.contains("songkhao account") => String::new(),
                 "auth" => format!("; renew the credential, then songkhao account check {name}"),
                 "quota" => format!("; raise the quota, then songkhao account check {name}"),
                 _ => format!("; it tries again at {}", brief(known.pause_until)),

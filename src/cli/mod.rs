@@ -19,6 +19,7 @@ pub mod post;
 pub mod hold;
 pub mod promotion;
 pub mod account;
+pub mod connect;
 pub mod audit;
 pub mod user;
 

@@ -148,8 +148,9 @@ async fn fresh(old: &Context, path: Option<&Path>) -> Result<Context, String> {
         }
     }
     let signer = desk::signer(&config).map_err(|error| format!("{error:#}"))?;
+    let keys = desk::keys(&config).map_err(|error| format!("{error:#}"))?;
     let (db, boot, clock) = (old.db.clone(), old.boot.clone(), old.clock.clone());
-    let next = Context::new(db, config, boot, clock, signer, old.reader.clone());
+    let next = Context::new(db, config, boot, clock, signer, old.reader.clone(), keys);
     let next = next.await.map_err(|error| format!("{error:#}"))?;
     daemon::adopt(&next).await.map_err(|error| error.to_string())?;
     Ok(next)

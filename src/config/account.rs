@@ -52,6 +52,16 @@ impl Account {
 }
 
 impl Account {
+    /// Whether a token stored in the database counts for it.
+    pub fn takes_tokens(&self) -> bool {
+        self.renews_tokens() || matches!(self.connection, Connection::Facebook { .. })
+    }
+
+    /// Whether that token is renewed, and the account can't do without one.
+    pub fn renews_tokens(&self) -> bool {
+        matches!(self.connection, Connection::X { auth: XAuth::OAuth2 { .. } })
+    }
+
     /// The id under which the platform knows our application, where it tells applications apart.
     pub fn application(&self) -> Option<&str> {
         match &self.connection {

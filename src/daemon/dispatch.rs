@@ -8,6 +8,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::DateTime;
+use chrono::Utc;
 use tokio::task::Id;
 use tokio::task::JoinError;
 use tokio::task::JoinSet;
@@ -26,6 +28,7 @@ use crate::daemon::until;
 use crate::metric;
 use crate::pipeline::Context;
 use crate::pipeline::deliver;
+use crate::pipeline::refresh;
 use crate::store::account;
 use crate::store::db;
 use crate::store::db::Changes;
@@ -53,7 +56,16 @@ pub(super) async fn run(context: Arc<Context>, pulse: Arc<Pulse>, stop: Cancella
     dispatcher.drain().await
 }
 
-/// What a send came to; `None` of a post that was worded anew instead.
+/// The accounts that have something to send or a token to renew.
+async fn due(context: &Context, now: DateTime<Utc>) -> db::Result<Vec<String>> {
+    let mut due = account::list_due(&context.db, now).await?;
+    due.extend(refresh::list_due(context).await?);
+    due.sort();
+    due.dedup();
+    Ok(due)
+}
+
+/// What a send came to; `None` of a post that was worded anew, or a token renewed, instead.
 type Answered = Result<(Id, Option<Outcome>), JoinError>;
 
 /// Waits for an answer and takes those along that are there too. For ever while nothing is in flight.
@@ -110,7 +122,7 @@ impl Dispatcher {
     /// Looks which accounts have something due and are free.
     async fn look(&mut self) -> Vec<String> {
         let now = self.context.now();
-        let due = account::list_due(&self.context.db, now).await;
+        let due = due(&self.context, now).await;
         let next = delivery::next_moment(&self.context.db, now).await.unwrap_or_default();
         self.next_look =
             NextLook { not_before: Instant::now() + BREATH, at: Instant::now() + until(next, now) };
@@ -181,11 +193,10 @@ impl Dispatcher {
     /// The same, account by account, so that a row which can't be read or written keeps nobody else waiting.
     async fn advance_singly(&mut self, outcomes: Vec<Outcome>, mut free: Vec<String>) {
         for outcome in outcomes {
-            let account = outcome.claimed.account.clone();
-            free.retain(|name| *name != account);
-            let recorded = self.turn(std::slice::from_ref(&outcome), std::slice::from_ref(&account)).await;
-            if let Err(error) = recorded {
+            if let Err(error) = self.turn(std::slice::from_ref(&outcome), &[]).await {
+                let account = &outcome.claimed.account;
                 warn!(account.name = account, error = %error, "The result of a send on {account} could not be recorded yet");
+                free.retain(|name| name != account);
                 self.unrecorded.push(outcome);
             }
         }
@@ -211,6 +222,16 @@ impl Dispatcher {
                 None
             });
             self.busy.insert(reworded.id(), account);
+        }
+        // Among the sends, because what is in flight here gets its time at a stop: a refresh token that was presented
+        // and whose answer is lost is lost itself.
+        for account in claims.renew {
+            let (context, name) = (self.context.clone(), account.clone());
+            let renewed = self.sends.spawn(async move {
+                refresh::renew(&context, &name).await;
+                None
+            });
+            self.busy.insert(renewed.id(), account);
         }
         Ok(claims.again)
     }

@@ -245,7 +245,10 @@ actions! {
     DeliveryRetried "delivery.retried" "สั่งส่งใหม่";
     AccountConnected "account.connected" "เชื่อมบัญชี";
     AccountImported "account.imported" "นำเข้าสิทธิ์ของบัญชี";
+    AccountRefused "account.token_refused" "แพลตฟอร์มไม่รับสิทธิ์ก่อนหมดอายุ";
+    AccountRefreshing "account.refreshing" "เริ่มต่ออายุสิทธิ์ของบัญชี";
     AccountRefreshed "account.refreshed" "ต่ออายุสิทธิ์ของบัญชี";
+    AccountUnrefreshed "account.refresh_failed" "ต่ออายุสิทธิ์ของบัญชีไม่สำเร็จ";
     AccountRevoked "account.revoked" "สิทธิ์ของบัญชีถูกเพิกถอน";
     AccountPaused "account.paused" "พักบัญชี";
     AccountResumed "account.resumed" "ใช้บัญชีต่อ";

@@ -15,6 +15,7 @@ pub mod post;
 pub mod delivery;
 pub mod transition;
 pub mod attempt;
+pub mod token;
 pub mod readback;
 pub mod hash;
 pub mod budget;

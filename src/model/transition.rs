@@ -66,7 +66,8 @@ pub enum Event {
         /// A hold stops its lane on its account; it stops no look.
         held: bool,
     },
-    /// The attempt was given up before any byte of the request left this machine.
+    /// The attempt was given up before any byte of the request left this machine, or the platform refused it for a token
+    /// that is renewed.
     NotSent {
         /// Why.
         reason: String,

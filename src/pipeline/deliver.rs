@@ -28,6 +28,9 @@ use crate::model::transition::Event;
 use crate::pipeline::Context;
 use crate::pipeline::Step;
 use crate::pipeline::compose;
+use crate::pipeline::refresh;
+use crate::pipeline::refresh::Credential;
+use crate::pipeline::refresh::Standing;
 use crate::platform::Publisher;
 use crate::store::account;
 use crate::store::claim;
@@ -48,6 +51,7 @@ const ALREADY_THERE_SINCE: chrono::TimeDelta = chrono::TimeDelta::hours(24);
 #[derive(Debug)]
 pub struct Claimed {
     delivery: Delivery,
+    credential: Credential,
     /// When the claim began, on the monotonic clock.
     at: Instant,
 }
@@ -74,6 +78,8 @@ pub struct Claims {
     pub stale: Vec<Stale>,
     /// Accounts whose next delivery moved on without a send; the one behind it may be due too.
     pub again: Vec<String>,
+    /// Accounts whose token is to be renewed before anything goes out there: see [`refresh::renew`].
+    pub renew: Vec<String>,
 }
 
 /// A post whose article has a newer version.
@@ -93,20 +99,35 @@ pub struct Stale {
 pub async fn turn(context: &Context, outcomes: &[Outcome], free: &[String]) -> Result<Claims> {
     let stamp = context.stamp("deliver");
     let at = clock::monotonic();
-    let wishes: Vec<Wish> = free.iter().filter_map(|name| wish(context, name, stamp.at)).collect();
+    let mut claims = Claims::default();
+    let (mut wishes, mut credentials) = (Vec::new(), Vec::new());
+    for name in free {
+        let Some(wish) = wish(context, name, stamp.at) else { continue };
+        match refresh::standing(context, name).await {
+            Ok(Standing::Ready(credential)) => {
+                wishes.push(wish);
+                credentials.push(credential);
+            }
+            Ok(Standing::Due) => claims.renew.push(name.clone()),
+            Ok(Standing::NotYet(_)) => {}
+            // What came of sends is recorded all the same; the account is met again at the next look.
+            Err(error) => {
+                warn!(account.name = name, error = %error, "The token of {name} can't be looked up")
+            }
+        }
+    }
     let turn = turn::turn(&context.db, &stamp, outcomes, &wishes).await?;
     for (outcome, next) in outcomes.iter().zip(turn.finished) {
         if let Some(state) = next.map(|next| next.facts.state).filter(|state| *state != State::Scheduled) {
             count(context, &outcome.claimed.account, state);
         }
     }
-    let mut claims = Claims::default();
     let mut forgot = None;
-    for (wish, claim) in wishes.into_iter().zip(turn.claims) {
+    for ((wish, credential), claim) in wishes.into_iter().zip(credentials).zip(turn.claims) {
         let name = wish.account;
         match claim {
             Claim::Nothing => {}
-            Claim::Sending(delivery) => claims.sends.push(Claimed { delivery: *delivery, at }),
+            Claim::Sending(delivery) => claims.sends.push(Claimed { delivery: *delivery, credential, at }),
             Claim::Stale { post } => claims.stale.push(Stale { account: name, post }),
             Claim::Forgot(gap) => {
                 if forgot.replace(gap.id) != Some(gap.id) {
@@ -180,22 +201,27 @@ fn keep_memory(context: &Context) {
 
 /// Sends a claimed delivery, once, and says what came of it; the next [`turn()`] must be told.
 pub async fn send(context: &Context, claimed: Claimed) -> Outcome {
-    let Claimed { delivery, at } = claimed;
+    let Claimed { delivery, credential, at } = claimed;
     let happening = match context.account(&delivery.account) {
-        Some((account, publisher)) => exchange(context, account, publisher, &delivery, at).await,
+        Some((account, publisher)) => {
+            let way = Way { account, publisher: &publisher, credential };
+            exchange(context, &way, &delivery, at).await
+        }
         None => Event::NotSent { reason: "the account isn't configured any more".to_owned() }.into(),
     };
     let policy = context.policy(&delivery.account);
     Outcome { claimed: delivery, happening, policy }
 }
 
-async fn exchange(
-    context: &Context,
-    account: &Account,
-    publisher: &Publisher,
-    claimed: &Delivery,
-    claimed_at: Instant,
-) -> Happening {
+/// An account, its platform, and what it signs with there.
+struct Way<'a> {
+    account: &'a Account,
+    publisher: &'a Publisher,
+    credential: Credential,
+}
+
+async fn exchange(context: &Context, way: &Way<'_>, claimed: &Delivery, claimed_at: Instant) -> Happening {
+    let Way { account, publisher, credential } = *way;
     if let Some(link) = already_there(context, account, publisher, claimed).await {
         return Event::AlreadyThere { link }.into();
     }
@@ -215,7 +241,15 @@ async fn exchange(
     let outcome = answer.result.as_ref().map_or_else(SendError::kind, |_| "delivered");
     metric::attempt(&account.name, account.platform(), outcome, asked.elapsed());
     log_answer(claimed, &answer);
-    let event = Event::Answered(answer.result.clone());
+    let event = match &answer.result {
+        Err(error) if refresh::mends(context, &account.name, credential, error).await => {
+            Event::NotSent { reason: "the platform refused the access token; it is renewed first".to_owned() }
+        }
+        result => Event::Answered(result.clone()),
+    };
+    if answer.result.is_ok() {
+        refresh::proved(context, &account.name, credential).await;
+    }
     let evidence = serde_json::Value::Null;
     Happening { event, evidence, answer: Some(answer), chance: rand::random() }
 }

@@ -18,6 +18,7 @@ pub mod enqueue;
 pub mod deliver;
 pub mod reconcile;
 pub mod probe;
+pub mod refresh;
 pub mod seal;
 pub mod observe;
 
@@ -27,6 +28,9 @@ mod test;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::PoisonError;
+use std::sync::RwLock;
+use std::sync::RwLockReadGuard;
 use std::time::Duration;
 
 use chrono::DateTime;
@@ -44,9 +48,12 @@ use crate::model::transition::Policy;
 use crate::pipeline::read::Troubles;
 use crate::pipeline::template::Wording;
 use crate::platform::Publisher;
+use crate::secret::Keys;
+use crate::secret::SecretString;
 use crate::store::account;
 use crate::store::audit::Stamp;
 use crate::store::db::Db;
+use crate::store::token::Token;
 
 /// Whether a step found anything to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +89,18 @@ pub struct Context {
     pub wording: Wording,
     /// Signs audit heads.
     pub signer: Signer,
-    publishers: HashMap<String, Publisher>,
+    /// Opens and seals stored tokens.
+    pub keys: Keys,
+    ways: RwLock<HashMap<String, Way>>,
+}
+
+/// An account's way to its platform, and what it signs with there.
+struct Way {
+    publisher: Arc<Publisher>,
+    /// The stored token's generation; `None` for what the file points to.
+    generation: Option<i64>,
+    /// Whether it is still to be noted that the platform takes that token.
+    unproven: bool,
 }
 
 /// How long fetching a feed or a page may take (feeds.md section 5).
@@ -100,16 +118,17 @@ impl Context {
         clock: Clock,
         signer: Signer,
         reader: Reader,
+        keys: Keys,
     ) -> anyhow::Result<Context> {
         http::install_tls();
-        let timeouts = Timeouts { connect: config.delivery.connect_timeout, total: config.delivery.timeout };
-        let mut publishers = HashMap::new();
+        let mut ways = HashMap::new();
         for account in &config.accounts {
-            let mut publisher = Publisher::new(account, timeouts)?;
+            let mut publisher = Publisher::new(account, timeouts(&config), None)?;
             if let Some(id) = account::find(&db, &account.name).await?.and_then(|known| known.remote_user) {
                 publisher = publisher.with_user_id(id);
             }
-            publishers.insert(account.name.clone(), publisher);
+            let way = Way { publisher: Arc::new(publisher), generation: None, unproven: false };
+            ways.insert(account.name.clone(), way);
         }
         let guard = Guard::new(config.http.allow_private_networks.clone());
         Ok(Context {
@@ -123,7 +142,8 @@ impl Context {
             boot,
             clock,
             signer,
-            publishers,
+            keys,
+            ways: RwLock::new(ways),
         })
     }
 
@@ -137,27 +157,71 @@ impl Context {
         Stamp::step(self.now(), &self.node, step)
     }
 
-    /// A configured account with its way to the platform.
-    pub fn account(&self, name: &str) -> Option<(&Account, &Publisher)> {
+    /// A configured account with its way to the platform, signing as [`refresh::latest`] last found it.
+    pub fn account(&self, name: &str) -> Option<(&Account, Arc<Publisher>)> {
         let account = self.config.accounts.iter().find(|account| account.name == name)?;
-        Some((account, self.publishers.get(name)?))
+        Some((account, self.ways().get(name)?.publisher.clone()))
+    }
+
+    /// The generation of the stored token that an account signs with; `None` where it is the file's secrets.
+    fn signs_with(&self, account: &str) -> Option<i64> {
+        self.ways().get(account)?.generation
+    }
+
+    /// Lets an account sign with a stored token from now on, or with the file's secrets again. `user` is the
+    /// platform's own id of the account, where it is known.
+    fn sign(
+        &self,
+        account: &Account,
+        stored: Option<(&Token, &SecretString)>,
+        user: Option<String>,
+    ) -> anyhow::Result<()> {
+        let generation = stored.map(|(token, _)| token.generation);
+        if self.signs_with(&account.name) == generation {
+            return Ok(());
+        }
+        let mut publisher =
+            Publisher::new(account, timeouts(&self.config), stored.map(|(_, access)| access))?;
+        if let Some(id) = user {
+            publisher = publisher.with_user_id(id);
+        }
+        let unproven = stored.is_some_and(|(token, _)| !token.facts.proven);
+        let way = Way { publisher: Arc::new(publisher), generation, unproven };
+        self.ways.write().unwrap_or_else(PoisonError::into_inner).insert(account.name.clone(), way);
+        Ok(())
+    }
+
+    /// Whether it is still to be noted that the platform takes this token; said once.
+    fn is_news(&self, account: &str, generation: i64) -> bool {
+        let mut ways = self.ways.write().unwrap_or_else(PoisonError::into_inner);
+        let way = ways.get_mut(account).filter(|way| way.generation == Some(generation));
+        way.is_some_and(|way| std::mem::take(&mut way.unproven))
+    }
+
+    fn ways(&self) -> RwLockReadGuard<'_, HashMap<String, Way>> {
+        // A panic amid an insertion leaves the map as it was.
+        self.ways.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The settings of the delivery rules for an account; one that is not configured any more is never repeated
     /// and never read back.
     pub fn policy(&self, account: &str) -> Policy {
-        let publisher = self.publishers.get(account);
+        let publisher = self.ways().get(account).map(|way| way.publisher.clone());
         let delivery = &self.config.delivery;
         Policy {
             retry_base: delivery.retry_base,
             retry_cap: delivery.retry_cap,
             timeout: delivery.timeout,
             confirm_after: delivery.confirm_after,
-            recognises_repeats: publisher.is_some_and(Publisher::recognises_repeats),
-            can_read_back: publisher.is_some_and(Publisher::can_read_back),
+            recognises_repeats: publisher.as_ref().is_some_and(|it| it.recognises_repeats()),
+            can_read_back: publisher.as_ref().is_some_and(|it| it.can_read_back()),
             circuit_after: delivery.circuit_after,
         }
     }
+}
+
+fn timeouts(config: &Config) -> Timeouts {
+    Timeouts { connect: config.delivery.connect_timeout, total: config.delivery.timeout }
 }
 
 impl fmt::Debug for Context {

@@ -9,6 +9,9 @@ use tracing::warn;
 use crate::model::attempt::SendError;
 use crate::pipeline::Context;
 use crate::pipeline::Step;
+use crate::pipeline::refresh;
+use crate::pipeline::refresh::Credential;
+use crate::pipeline::refresh::Ready;
 use crate::store::account;
 use crate::store::db::Result;
 
@@ -25,14 +28,9 @@ pub async fn step(context: &Context) -> Result<Step> {
 }
 
 async fn probe(context: &Context, name: &str) -> Result<()> {
-    let Some((_, publisher)) = context.account(name) else {
-        return account::postpone_probe(&context.db, context.now(), name, context.config.delivery.retry_cap)
-            .await;
-    };
-    let refused = match publisher.probe(context.now()).await {
-        Ok(_) => None,
-        Err(error) if still_refused(&error) => Some(error),
-        Err(_) => None,
+    let refused = match refresh::latest(context, name).await? {
+        Ready::NotYet(reason) => Some(SendError::Unauthorized { reason }),
+        Ready::Yes(credential) => ask(context, name, credential).await,
     };
     match refused {
         None => {
@@ -42,6 +40,22 @@ async fn probe(context: &Context, name: &str) -> Result<()> {
         Some(error) => {
             warn!(account.name = name, error = %error, "Account {name} stays paused");
             account::postpone_probe(&context.db, context.now(), name, context.config.delivery.retry_cap).await
+        }
+    }
+}
+
+/// What the platform still holds against the account.
+async fn ask(context: &Context, name: &str, credential: Credential) -> Option<SendError> {
+    let (_, publisher) = context.account(name)?;
+    match publisher.probe(context.now()).await {
+        Ok(_) => {
+            refresh::proved(context, name, credential).await;
+            None
+        }
+        Err(error) => {
+            // Renewed, it is probed again at once.
+            let _mended = refresh::mends(context, name, credential, &error).await;
+            still_refused(&error).then_some(error)
         }
     }
 }

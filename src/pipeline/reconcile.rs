@@ -24,6 +24,8 @@ use crate::model::transition::Look;
 use crate::pipeline::Context;
 use crate::pipeline::Step;
 use crate::pipeline::deliver;
+use crate::pipeline::refresh;
+use crate::pipeline::refresh::Ready;
 use crate::store::account as accounts;
 use crate::store::claim;
 use crate::store::db::Result;
@@ -85,6 +87,10 @@ pub async fn step(context: &Context) -> Result<Step> {
 
 /// Reads the account back and compares; what was seen is the evidence.
 async fn look(context: &Context, doubtful: &Delivery) -> Result<(Look, serde_json::Value)> {
+    let credential = match refresh::latest(context, &doubtful.account).await? {
+        Ready::Yes(credential) => credential,
+        Ready::NotYet(reason) => return Ok((Look::Failed(SendError::Unreachable { reason }), json!({}))),
+    };
     let Some((account, publisher)) = context.account(&doubtful.account) else {
         let reason = "the account is not configured any more".to_owned();
         return Ok((Look::Failed(SendError::Rejected { reason }), json!({})));
@@ -98,12 +104,15 @@ async fn look(context: &Context, doubtful: &Delivery) -> Result<(Look, serde_jso
         delivery::newest_delivered(&context.db, &doubtful.account, doubtful.id, had_its_time).await?;
     let since = newest.as_ref().map_or(started, |newest| newest.started_at.min(started));
     let recent = publisher.recent(since, now).await;
-    deliver::remember_user(context, account, publisher).await;
+    deliver::remember_user(context, account, &publisher).await;
     let recent = match recent {
         Ok(recent) => recent,
         Err(error) => {
+            let renewed = refresh::mends(context, &account.name, credential, &error).await;
             let evidence = json!({ "look": doubtful.facts.looks + 1, "error": error.to_string() });
-            return Ok((Look::Failed(error), evidence));
+            let reason = "the platform refused the access token; it is renewed first".to_owned();
+            let failed = if renewed { SendError::Unreachable { reason } } else { error };
+            return Ok((Look::Failed(failed), evidence));
         }
     };
     let offset = recent.clock_offset.or(known.map(|known| known.clock_offset)).unwrap_or(0);

@@ -61,9 +61,11 @@ impl Newsroom {
         let url = format!("sqlite:{}", folder.path().join("songkhao.db").display());
         let db = Db::open(&url, now()).await.unwrap();
         source::ensure(&db, &["inn".to_owned()], now()).await.unwrap();
-        let signer = Keys::derive(&[7; 48]).unwrap().audit_signer("test").unwrap();
-        let context =
-            Context::new(db, config, "boot".into(), Arc::new(now), signer, Reader::within()).await.unwrap();
+        let keys = Keys::derive(&[7; 48]).unwrap();
+        let signer = keys.audit_signer("test").unwrap();
+        let context = Context::new(db, config, "boot".into(), Arc::new(now), signer, Reader::within(), keys)
+            .await
+            .unwrap();
         Newsroom { server, context, _folder: folder }
     }
 

@@ -29,6 +29,8 @@ use crate::model::readback::Recent;
 use crate::platform::facebook::Facebook;
 use crate::platform::line::Line;
 use crate::platform::x::X;
+use crate::platform::x::token::App;
+use crate::secret::SecretString;
 
 /// One account's way to its platform. A closed list: a fourth platform makes the compiler name what it needs.
 #[derive(Debug)]
@@ -42,11 +44,16 @@ pub enum Publisher {
 }
 
 impl Publisher {
-    /// The way to an account, with an HTTP client of its own; nothing is sent yet.
+    /// The way to an account, with an HTTP client of its own; nothing is sent yet. A token `stored` in the database wins
+    /// over the file's.
     ///
     /// # Errors
     /// When a secret can't stand in an HTTP header, or the TLS back end can't be set up.
-    pub fn new(account: &Account, timeouts: Timeouts) -> anyhow::Result<Publisher> {
+    pub fn new(
+        account: &Account,
+        timeouts: Timeouts,
+        stored: Option<&SecretString>,
+    ) -> anyhow::Result<Publisher> {
         let http = http::platform_client(timeouts)?;
         let base_url = account.base_url.clone();
         Ok(match &account.connection {
@@ -56,11 +63,11 @@ impl Publisher {
                     base_url,
                     api_version,
                     page_id,
-                    access_token,
+                    stored.unwrap_or(access_token),
                     app_secret.as_ref(),
                 )?)
             }
-            Connection::X { auth } => Publisher::X(X::new(http, base_url, auth)),
+            Connection::X { auth } => Publisher::X(X::new(http, base_url, auth, stored)?),
             Connection::Line { channel_id, channel_secret } => {
                 Publisher::Line(Line::new(http, base_url, channel_id, channel_secret))
             }
@@ -79,6 +86,14 @@ impl Publisher {
     pub fn user_id(&self) -> Option<&str> {
         match self {
             Publisher::X(x) => x.user_id(),
+            Publisher::Facebook(_) | Publisher::Line(_) => None,
+        }
+    }
+
+    /// The app by which a person connects the account, and its token is renewed; X with OAuth 2.0 alone has one.
+    pub fn app(&self) -> Option<&App> {
+        match self {
+            Publisher::X(x) => x.app(),
             Publisher::Facebook(_) | Publisher::Line(_) => None,
         }
     }
@@ -339,6 +354,10 @@ mod tests {
             already_there: false,
             connection,
         };
-        Publisher::new(&account, Timeouts { connect: Duration::from_secs(1), total: Duration::from_secs(1) })
+        Publisher::new(
+            &account,
+            Timeouts { connect: Duration::from_secs(1), total: Duration::from_secs(1) },
+            None,
+        )
     }
 }

@@ -84,6 +84,11 @@ impl Reply {
         body.starts_with(b"{").then(|| serde_json::from_slice(body).ok()).flatten()
     }
 
+    /// The body, if it was read whole.
+    pub(crate) fn body(&self) -> Option<&[u8]> {
+        self.body.as_deref().ok()
+    }
+
     /// The platform's clock when it answered; ours where it sent no date.
     pub(crate) fn platform_time(&self) -> DateTime<Utc> {
         self.date().unwrap_or(self.answered_at)

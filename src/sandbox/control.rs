@@ -42,6 +42,7 @@ pub fn router(sandbox: Sandbox) -> Router {
         .route("/control/settings", post(set))
         .route("/control/reset", post(reset))
         .route("/control/published", get(published))
+        .route("/control/renewals", get(renewals))
         .route("/control/publish", post(publish))
         .route("/control/edit", post(edit))
         .with_state(sandbox)
@@ -156,6 +157,8 @@ struct NewSettings {
     /// `null` is no limit.
     #[serde(default, with = "given")]
     line_quota: Option<Option<u64>>,
+    x_access_life: Option<i64>,
+    x_issued_only: Option<bool>,
 }
 
 /// Tells `null` from nothing.
@@ -178,10 +181,14 @@ async fn set(State(sandbox): State<Sandbox>, body: Bytes) -> Response {
     settings.limits = new.limits.unwrap_or(settings.limits);
     settings.line_friends = new.line_friends.unwrap_or(settings.line_friends);
     settings.line_quota = new.line_quota.unwrap_or(settings.line_quota);
+    settings.x_access_life = new.x_access_life.unwrap_or(settings.x_access_life);
+    settings.x_issued_only = new.x_issued_only.unwrap_or(settings.x_issued_only);
     Json(json!({
         "limits": settings.limits,
         "line_friends": settings.line_friends,
         "line_quota": settings.line_quota,
+        "x_access_life": settings.x_access_life,
+        "x_issued_only": settings.x_issued_only,
     }))
     .into_response()
 }
@@ -251,6 +258,10 @@ async fn published(State(sandbox): State<Sandbox>, wanted: Query<Wanted>) -> Res
     }
     let duplicates = repeated(posts.iter().copied());
     Json(Account { total: posts.len(), counts, duplicates, posts }).into_response()
+}
+
+async fn renewals(State(sandbox): State<Sandbox>) -> Response {
+    Json(sandbox.renewals()).into_response()
 }
 
 async fn publish(State(sandbox): State<Sandbox>, headers: HeaderMap, body: Bytes) -> Response {

@@ -38,6 +38,7 @@ use tokio_util::sync::CancellationToken;
 use crate::model::account::Platform;
 
 pub use crate::sandbox::newsroom::NewArticle;
+pub use crate::sandbox::x::Renewal;
 
 /// How long requests in flight may go on after `stop`.
 const GRACE: Duration = Duration::from_secs(3);
@@ -108,6 +109,10 @@ struct Settings {
     line_friends: u64,
     /// How many LINE messages a month holds; `None` is no limit.
     line_quota: Option<u64>,
+    /// How many seconds X's access tokens live.
+    x_access_life: i64,
+    /// Whether X takes no access token but those it issued.
+    x_issued_only: bool,
 }
 
 impl Settings {
@@ -118,6 +123,8 @@ impl Settings {
             duplicate_filter: [true; 3],
             line_friends: 500,
             line_quota: limits.then_some(15_000),
+            x_access_life: 7_200,
+            x_issued_only: false,
         }
     }
 
@@ -236,6 +243,18 @@ impl Sandbox {
         let mut state = self.state();
         state.settings.line_friends = friends;
         state.settings.line_quota = quota;
+    }
+
+    /// How many seconds X's access tokens live from now on, and whether X takes no others than its own.
+    pub fn set_x_tokens(&self, life: i64, issued_only: bool) {
+        let mut state = self.state();
+        state.settings.x_access_life = life;
+        state.settings.x_issued_only = issued_only;
+    }
+
+    /// Every refresh token that was presented to X, in order.
+    pub fn renewals(&self) -> Vec<Renewal> {
+        self.state().x.renewals().to_vec()
     }
 
     /// Puts one more sample article into the feed, dated now, and gives its link; `None` when all are out.

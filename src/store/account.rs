@@ -201,6 +201,65 @@ pub async fn resume(db: &Db, stamp: &Stamp, name: &str, reason: &str) -> Result<
     tx.commit().await
 }
 
+/// Ends a pause of one kind, if it is that one.
+pub(crate) async fn resume_from(
+    tx: &mut Tx,
+    stamp: &Stamp,
+    name: &str,
+    kind: &str,
+    reason: &str,
+) -> Result<()> {
+    let sql = "SELECT 1 AS one FROM account WHERE name = $1 AND pause = $2";
+    match tx.one(sql, args![name, kind]).await? {
+        Some(_) => resume_in(tx, stamp, name, reason).await,
+        None => Ok(()),
+    }
+}
+
+/// Pauses an account that has nothing to sign in with, unless a pause stands that waits for more than time.
+///
+/// # Errors
+/// What the engine says.
+pub(crate) async fn stand_still(
+    tx: &mut Tx,
+    stamp: &Stamp,
+    name: &str,
+    kind: &str,
+    reason: &str,
+    until: DateTime<Utc>,
+) -> Result<()> {
+    let sql = "SELECT pause, pause_reason, pause_until FROM account WHERE name = $1";
+    let Some(row) = tx.one(sql, args![name]).await? else { return Ok(()) };
+    match row.maybe_text("pause")?.as_deref() {
+        Some("quota") => Ok(()),
+        Some("throttle") if kind == "throttle" && row.time("pause_until")? >= until => Ok(()),
+        Some("auth") if kind != "auth" || row.maybe_text("pause_reason")?.as_deref() == Some(reason) => {
+            Ok(())
+        }
+        _ => pause(tx, stamp, name, kind, reason, until).await,
+    }
+}
+
+/// Pauses an account until a person gives it what to sign in with, if it doesn't pause for that already.
+///
+/// # Errors
+/// What the engine says.
+pub async fn pause_unconnected(
+    db: &Db,
+    stamp: &Stamp,
+    name: &str,
+    reason: &str,
+    policy: &Policy,
+) -> Result<()> {
+    let mut tx = db.begin().await?;
+    let sql = "SELECT 1 AS one FROM account WHERE name = $1 AND pause = 'auth'";
+    if tx.one(sql, args![name]).await?.is_some() {
+        return tx.roll_back().await;
+    }
+    pause_for_probe(&mut tx, stamp, name, "auth", reason, policy).await?;
+    tx.commit().await
+}
+
 /// Puts off the next probe of a paused account, doubling the wait.
 ///
 /// # Errors
@@ -215,7 +274,7 @@ pub async fn postpone_probe(db: &Db, now: DateTime<Utc>, name: &str, retry_cap: 
 /// Pauses an account until a probe is good. Not every refusal shows in a probe (LINE's spent month does not), so
 /// what counts is how often the platform refused since it last took a post: a probe's good word alone must not
 /// start a try a minute.
-async fn pause_for_probe(
+pub(crate) async fn pause_for_probe(
     tx: &mut Tx,
     stamp: &Stamp,
     name: &str,

@@ -27,6 +27,7 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use crate::clock;
+use crate::secret::KeyError;
 use crate::store::memory::Memory;
 use crate::store::migration;
 use crate::store::sqlite::Opened;
@@ -67,6 +68,9 @@ pub enum Error {
         /// The newest this program knows.
         known: i64,
     },
+    /// A stored token can't be sealed or opened.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// The address is not one of ours.
     #[error("the database address must begin with sqlite: or postgres://")]
     Address,

@@ -51,6 +51,14 @@ pub async fn recover(db: &Db, now: DateTime<Utc>) -> Result<u64> {
         .await?;
     changed += tx
         .execute(
+            "UPDATE token SET changed_at = $1, expires_at = $1 + (expires_at - changed_at),
+                    refresh_at = $1 + (refresh_at - changed_at),
+                    try_at = CASE WHEN try_at > $1 THEN $1 ELSE try_at END WHERE changed_at > $2",
+            args![now, future],
+        )
+        .await?;
+    changed += tx
+        .execute(
             "UPDATE source SET next_poll_at = $1, lease_until = 0 WHERE polled_at > $2 AND next_poll_at > $1",
             args![now, future],
         )

@@ -28,6 +28,7 @@ pub mod gap;
 pub mod attempt;
 pub mod listing;
 pub mod account;
+pub mod token;
 pub mod hold;
 pub mod leap;
 pub mod user;

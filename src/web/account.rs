@@ -2,11 +2,14 @@
 
 use std::collections::HashMap;
 
+use crate::config;
 use crate::model::account::Mode;
+use crate::model::token::State;
 use crate::store::account;
 use crate::store::account::Account;
 use crate::store::delivery;
 use crate::store::listing;
+use crate::store::token;
 use crate::web::failure::Answer;
 use crate::web::failure::Failure;
 use crate::web::home;
@@ -42,11 +45,19 @@ struct Item {
     reason: Option<String>,
     tries_again: Option<Moment>,
     last_sent: Option<Moment>,
+    token: Option<Signs>,
     next_send: Option<Moment>,
     queue: usize,
     failures: i64,
     min_gap: String,
     quiet: Option<String>,
+}
+
+/// The stored token that an account signs with.
+struct Signs {
+    renewed: Option<Moment>,
+    ends: Option<Moment>,
+    by_itself: bool,
 }
 
 /// `GET /accounts`.
@@ -61,9 +72,18 @@ pub async fn show(view: View) -> Answer {
         queues.entry(it.line.account.as_str()).or_default().push(it);
     }
     let mut items = Vec::new();
+    let tokens = token::list(db).await?;
     for account in &accounts {
+        let configured = view.context.config.accounts.iter().find(|it| it.name == account.name);
+        let counts = configured.is_some_and(config::account::Account::takes_tokens);
+        let token = tokens.iter().find(|token| counts && token.account == account.name);
+        let signs = token.map(|token| Signs {
+            renewed: token.refreshed_at.map(|at| view.calendar.moment(at)),
+            ends: token.facts.expires_at.map(|at| view.calendar.moment(at)),
+            by_itself: token.facts.renewable && token.facts.state != State::Lost,
+        });
         let queue = queues.get(account.name.as_str()).map_or(&[][..], Vec::as_slice);
-        items.push(item(account, queue, &view).await?);
+        items.push(Item { token: signs, ..item(account, queue, &view).await? });
     }
     page::show(&Accounts { items, page: view.page(Place::Accounts) })
 }
@@ -85,6 +105,7 @@ async fn item(account: &Account, queue: &[&Planned], view: &View) -> Result<Item
         tries_again: account.pause.is_some().then(|| moment(account.pause_until)),
         last_sent: last.map(|last| moment(last.known_at)),
         next_send: queue.iter().find_map(|it| it.at).map(moment),
+        token: None,
         queue: queue.len(),
         failures: account.failures,
         min_gap: configured.map(|it| fill(t.seconds, &[&it.min_gap.as_secs()])).unwrap_or_default(),

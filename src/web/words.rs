@@ -273,6 +273,10 @@ words! {
     pause_throttle "พัก: แพลตฟอร์มขอให้ช้าลง" "Paused: the platform asks us to slow down";
     pause_circuit "พัก: ส่งไม่สำเร็จติดกันหลายครั้ง" "Paused: too many failures in a row";
     pause_until "ลองใหม่" "Tries again";
+    token "สิทธิ์" "Token";
+    token_renewed "ต่ออายุเมื่อ" "renewed";
+    token_ends "หมดอายุ" "ends";
+    token_by_itself "ระบบต่ออายุเอง" "renewed by itself";
     last_sent "ส่งล่าสุด" "Last sent";
     next_send "ส่งถัดไป" "Sends next";
     never "ยังไม่เคย" "Never";

@@ -36,6 +36,7 @@ use songkhao::sandbox;
 use songkhao::sandbox::Options;
 use songkhao::sandbox::Published;
 use songkhao::sandbox::Sandbox;
+use songkhao::secret::Keys;
 use songkhao::store::account;
 use songkhao::store::article;
 use songkhao::store::article::Article;
@@ -137,6 +138,7 @@ impl Plan {
             ),
         );
         let keys = "oauth1 = { consumer_key = { env = 'SECRET' }, consumer_secret = { env = 'SECRET' }, access_token = { env = 'SECRET' }, access_token_secret = { env = 'SECRET' } }";
+        let keys = if self.profile.contains("oauth2") { "" } else { keys };
         let profile = table(self.profile, &format!("{keys}\nmin_gap = '0s'\nbase_url = '{base}/x'"));
         let line = table(
             self.line,
@@ -388,8 +390,8 @@ async fn context(text: &str, clock: &Clock) -> Context {
         config::parse("test.toml", text, &env).unwrap_or_else(|faults| panic!("{faults}\n{text}"));
     let db = Db::open(config.database.url.expose(), clock.now()).await.unwrap();
     let boot = uuid::Uuid::new_v4().to_string();
-    let reader = Reader::at(env!("CARGO_BIN_EXE_songkhao"));
-    Context::new(db, config, boot, clock.reader(), signer(), reader).await.unwrap()
+    let (reader, keys) = (Reader::at(env!("CARGO_BIN_EXE_songkhao")), Keys::derive(&[7; 32]).unwrap());
+    Context::new(db, config, boot, clock.reader(), signer(), reader, keys).await.unwrap()
 }
 
 fn signer() -> Signer {
@@ -428,7 +430,13 @@ async fn round(context: &Context) -> Step {
 /// Sends what goes out next on one account.
 pub async fn deliver(context: &Context, account: &str) -> Step {
     let claims = pipeline::deliver::turn(context, &[], &[account.to_owned()]).await.unwrap();
-    let idle = claims.sends.is_empty() && claims.stale.is_empty() && claims.again.is_empty();
+    let idle = claims.sends.is_empty()
+        && claims.stale.is_empty()
+        && claims.again.is_empty()
+        && claims.renew.is_empty();
+    for name in &claims.renew {
+        pipeline::refresh::ready(context, name).await.unwrap();
+    }
     for stale in &claims.stale {
         pipeline::deliver::reword(context, stale).await;
     }

@@ -13,6 +13,8 @@ mod unit_file;
 mod arena;
 mod dice;
 mod torture;
+mod token;
+mod renewal;
 mod simulation;
 mod durability;
 mod restore;

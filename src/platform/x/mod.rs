@@ -5,6 +5,7 @@
 
 mod list;
 mod refusal;
+pub mod token;
 
 use std::sync::atomic::AtomicI64;
 use std::sync::atomic::Ordering;
@@ -47,6 +48,7 @@ use crate::platform::x::list::Page;
 use crate::platform::x::list::Post;
 use crate::platform::x::refusal::refused;
 use crate::platform::x::refusal::unclear;
+use crate::platform::x::token::App;
 use crate::secret::ExposeSecret;
 use crate::secret::SecretString;
 use crate::text::length;
@@ -70,6 +72,8 @@ pub struct X {
     http: Client,
     base_url: Url,
     auth: Auth,
+    /// The app by which its token is renewed; none with OAuth 1.0a, whose secrets don't end.
+    app: Option<Box<App>>,
     /// The profile's id, asked once; it never changes.
     user_id: OnceCell<String>,
     /// The platform's clock minus ours in seconds, as last seen: OAuth 1.0a signs the time, and a list starts at one.
@@ -87,9 +91,17 @@ enum Auth {
 }
 
 impl X {
-    /// The way to one profile. An OAuth 2.0 account signs nothing until [`X::with_bearer`] gives it a token.
-    pub fn new(http: Client, base_url: Url, auth: &XAuth) -> X {
-        let (auth, secrets) = match auth {
+    /// The way to one profile. An OAuth 2.0 account signs with the stored token; without one it signs nothing.
+    ///
+    /// # Errors
+    /// When the token can't stand in an HTTP header.
+    pub fn new(
+        http: Client,
+        base_url: Url,
+        auth: &XAuth,
+        stored: Option<&SecretString>,
+    ) -> anyhow::Result<X> {
+        let (auth, app, secrets) = match auth {
             XAuth::OAuth1 { consumer_key, consumer_secret, access_token, access_token_secret } => {
                 let signer = Signer {
                     consumer_key: consumer_key.clone(),
@@ -98,29 +110,31 @@ impl X {
                     access_token_secret: access_token_secret.clone(),
                 };
                 let secrets = [consumer_key, consumer_secret, access_token, access_token_secret];
-                (Auth::OAuth1(signer), secrets.into_iter().cloned().collect())
+                (Auth::OAuth1(signer), None, secrets.into_iter().cloned().collect())
             }
-            XAuth::OAuth2 { client_id: _, client_secret } => {
-                (Auth::Unconnected, client_secret.iter().cloned().collect::<Vec<_>>())
+            XAuth::OAuth2 { client_id, client_secret } => {
+                let bearer = |token: &SecretString| {
+                    transport::secret_header(&format!("Bearer {}", token.expose_secret()), "access_token")
+                };
+                let auth = stored.map(bearer).transpose()?.map_or(Auth::Unconnected, Auth::Bearer);
+                let app = App::new(http.clone(), &base_url, client_id, client_secret.as_ref())?;
+                (auth, Some(Box::new(app)), client_secret.iter().chain(stored).cloned().collect::<Vec<_>>())
             }
         };
-        X {
+        Ok(X {
             http,
             base_url,
             auth,
+            app,
             user_id: OnceCell::new(),
             clock_offset: AtomicI64::new(0),
             scrub: Scrub::new(secrets),
-        }
+        })
     }
 
-    /// The same way, signing with an OAuth 2.0 access token.
-    ///
-    /// # Errors
-    /// When the token can't stand in an HTTP header.
-    pub fn with_bearer(self, token: &SecretString) -> anyhow::Result<X> {
-        let header = transport::secret_header(&format!("Bearer {}", token.expose_secret()), "access_token")?;
-        Ok(X { auth: Auth::Bearer(header), scrub: self.scrub.with(token), ..self })
+    /// The app by which the account is connected and its token renewed; none with OAuth 1.0a.
+    pub fn app(&self) -> Option<&App> {
+        self.app.as_deref()
     }
 
     /// The same way, with the profile's id known from an earlier run.
@@ -264,7 +278,7 @@ impl X {
                     .map_err(|error| SendError::Unauthorized { reason: error.to_string() })?
             }
             Auth::Unconnected => {
-                let reason = "the account is not connected: run `songkhao account connect` again".to_owned();
+                let reason = "the account is not connected; run songkhao account connect".to_owned();
                 return Err(SendError::Unauthorized { reason });
             }
         };
@@ -486,12 +500,13 @@ mod tests {
             .mount(&server)
             .await;
         let auth = XAuth::OAuth2 { client_id: "c".into(), client_secret: None };
-        let x = X::new(wire::client(), server.uri().parse().unwrap(), &auth);
+        let base_url: Url = server.uri().parse().unwrap();
+        let x = X::new(wire::client(), base_url.clone(), &auth, None).unwrap();
 
         let error = x.send("{}", now()).await.result.unwrap_err();
         assert!(matches!(&error, Unauthorized { reason } if reason.contains("connect")), "{error:?}");
 
-        let x = x.with_bearer(&"acc3ss".into()).unwrap();
+        let x = X::new(wire::client(), base_url, &auth, Some(&"acc3ss".into())).unwrap();
         assert!(x.send("{}", now()).await.result.is_ok());
         assert!(!format!("{x:?}").contains("acc3ss"));
     }
@@ -648,6 +663,6 @@ mod tests {
             access_token: "t0ken".into(),
             access_token_secret: "t0ken-secret".into(),
         };
-        X::new(client, base_url, &auth)
+        X::new(client, base_url, &auth, None).unwrap()
     }
 }

@@ -216,6 +216,31 @@ async fn a_refresh_token_works_once_and_access_lasts_two_hours() {
 }
 
 #[tokio::test]
+async fn a_renewal_takes_the_old_access_token_with_it() {
+    let world = world().await;
+    world.control("/control/settings", json!({ "x_access_life": 60, "x_issued_only": true })).await;
+    let me = async |token: &str| send(world.get("/x/2/users/me").bearer_auth(token)).await.status;
+    assert_eq!(me("77-imported").await, 401, "not one of its own");
+    let refresh = async |token: &str| {
+        let form = [("grant_type", "refresh_token"), ("refresh_token", token), ("client_id", "c")];
+        send(world.post("/x/2/oauth2/token").form(&form)).await.json()
+    };
+    let first = refresh("77-imported").await;
+    assert_eq!(first["expires_in"], 60);
+    assert_eq!(me(first["access_token"].as_str().unwrap()).await, 200);
+    let second = refresh(first["refresh_token"].as_str().unwrap()).await;
+    assert_eq!(me(first["access_token"].as_str().unwrap()).await, 401);
+    assert_eq!(me(second["access_token"].as_str().unwrap()).await, 200);
+    world.turn(60);
+    assert_eq!(me(second["access_token"].as_str().unwrap()).await, 401);
+    refresh("77-imported").await;
+    let renewals = send(world.get("/control/renewals")).await.json();
+    assert_eq!(renewals[0]["presented"], "77-imported");
+    let granted: Vec<_> = renewals.as_array().unwrap().iter().map(|it| it["granted"].as_bool()).collect();
+    assert_eq!(granted, [Some(true), Some(true), Some(false)]);
+}
+
+#[tokio::test]
 async fn a_code_is_exchanged_with_its_verifier_within_thirty_seconds() {
     let world = world().await;
     let code = async || {

@@ -1,7 +1,8 @@
 //! Auth: who a call to the fake X comes from, by OAuth 1.0a or OAuth 2.0.
 //!
 //! Any credentials will do, but their form is checked, and what the sandbox issued itself behaves as X's does:
-//! codes last 30 seconds, access tokens two hours, and a refresh token works once.
+//! codes last 30 seconds, access tokens two hours (or as set), a refresh token works once and takes its access token
+//! with it. Told so, it takes no access token but its own.
 
 use std::collections::HashMap;
 use std::collections::HashSet;
@@ -10,8 +11,10 @@ use base64::Engine;
 use chrono::DateTime;
 use chrono::Duration;
 use chrono::Utc;
+use serde::Serialize;
 use serde_json::json;
 
+use crate::sandbox::Settings;
 use crate::sandbox::call::Answer;
 use crate::sandbox::call::Call;
 use crate::sandbox::call::find;
@@ -22,9 +25,8 @@ use crate::sandbox::call::percent_encode;
 /// Whose account an OAuth 2.0 token without a user id of its own belongs to.
 const DEFAULT_USER: &str = "1500000000000000001";
 
-/// How long a code may be exchanged, and an access token used (platforms/x.md, section 4).
+/// How long a code may be exchanged (platforms/x.md, section 4).
 const CODE_LIFE: Duration = Duration::seconds(30);
-const ACCESS_LIFE: Duration = Duration::hours(2);
 
 /// With limits on: how far an OAuth 1.0a timestamp may be off.
 const SKEW: i64 = 300;
@@ -47,7 +49,21 @@ pub struct Tokens {
     /// Refresh tokens and codes that were used, or revoked.
     used: HashSet<String>,
     codes: HashMap<String, Code>,
+    /// The access token that came with a refresh token.
+    pairs: HashMap<String, String>,
+    renewals: Vec<Renewal>,
     count: u64,
+}
+
+/// A refresh token that was presented.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Renewal {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// The refresh token.
+    pub presented: String,
+    /// Whether it brought a new pair; whether the answer arrived is another matter.
+    pub granted: bool,
 }
 
 #[derive(Debug)]
@@ -63,9 +79,9 @@ impl Tokens {
     ///
     /// # Errors
     /// The words of X's 401.
-    pub fn user(&self, call: &Call, limits: bool) -> Result<String, &'static str> {
+    pub fn user(&self, call: &Call, settings: &Settings) -> Result<String, &'static str> {
         if let Some(token) = call.bearer() {
-            let ended = self.access.get(token).is_some_and(|until| *until <= call.at);
+            let ended = self.access.get(token).map_or(settings.x_issued_only, |until| *until <= call.at);
             if ended || self.used.contains(token) {
                 return Err("Unauthorized");
             }
@@ -74,7 +90,7 @@ impl Tokens {
         let header = call.header("authorization").unwrap_or_default();
         let Some(list) = header.strip_prefix("OAuth ") else { return Err("Unauthorized") };
         let fields = oauth1_fields(list).ok_or("Could not authenticate you.")?;
-        check_oauth1(&fields, limits.then_some(call.at))?;
+        check_oauth1(&fields, settings.limits.then_some(call.at))?;
         let token = find(&fields, "oauth_token").unwrap_or_default();
         let made_up = || (1_000_000_000_000_000_000 + number_of(token) % 800_000_000_000_000_000).to_string();
         Ok(user_of(token).unwrap_or_else(made_up))
@@ -112,7 +128,7 @@ impl Tokens {
     }
 
     /// `POST /2/oauth2/token`.
-    pub fn issue(&mut self, call: &Call) -> Answer {
+    pub fn issue(&mut self, call: &Call, settings: &Settings) -> Answer {
         let form = call.form();
         let is_client = call.basic().is_some_and(|(id, secret)| !id.is_empty() && !secret.is_empty())
             || find(&form, "client_id").is_some_and(|id| !id.is_empty());
@@ -128,10 +144,13 @@ impl Tokens {
                         "Missing required parameter [refresh_token].",
                     );
                 };
-                // Single use: the old token dies whether or not the answer arrives.
-                if !self.used.insert(refresh.to_owned()) {
+                // Single use: the old pair dies whether or not the answer arrives.
+                let granted = self.used.insert(refresh.to_owned());
+                self.renewals.push(Renewal { at: call.at, presented: refresh.to_owned(), granted });
+                if !granted {
                     return oauth_error(400, "invalid_request", "Value passed for the token was invalid.");
                 }
+                self.used.extend(self.pairs.remove(refresh));
                 user_of(refresh)
             }
             Some("authorization_code") => {
@@ -145,17 +164,24 @@ impl Tokens {
         let user = user.unwrap_or_else(|| DEFAULT_USER.to_owned());
         let access = format!("{user}-{}", self.fresh("access"));
         let refresh = format!("{user}-{}", self.fresh("refresh"));
-        self.access.insert(access.clone(), call.at + ACCESS_LIFE);
+        let life = Duration::seconds(settings.x_access_life);
+        self.access.insert(access.clone(), call.at + life);
+        self.pairs.insert(refresh.clone(), access.clone());
         Answer::json(
             200,
             &json!({
                 "token_type": "bearer",
-                "expires_in": ACCESS_LIFE.num_seconds(),
+                "expires_in": life.num_seconds(),
                 "access_token": access,
                 "scope": "tweet.read tweet.write users.read media.write offline.access",
                 "refresh_token": refresh,
             }),
         )
+    }
+
+    /// Every refresh token that was presented, in order.
+    pub fn renewals(&self) -> &[Renewal] {
+        &self.renewals
     }
 
     /// `POST /2/oauth2/revoke`.

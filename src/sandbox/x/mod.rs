@@ -6,6 +6,8 @@
 mod auth;
 mod read;
 
+pub use auth::Renewal;
+
 use std::collections::HashMap;
 
 use chrono::DateTime;
@@ -133,6 +135,11 @@ pub fn refusal(kind: Kind, call: &Call) -> Answer {
 }
 
 impl X {
+    /// Every refresh token that was presented, in order.
+    pub fn renewals(&self) -> &[Renewal] {
+        self.tokens.renewals()
+    }
+
     /// Answers one call.
     pub fn answer(&mut self, call: &Call, desk: &mut Desk<'_>) -> Answer {
         let path = call.parts();
@@ -140,11 +147,11 @@ impl X {
             ("GET", ["i", "oauth2", "authorize"] | ["2", "oauth2", "authorize"]) => {
                 return self.tokens.authorize(call);
             }
-            ("POST", ["2", "oauth2", "token"]) => return self.tokens.issue(call),
+            ("POST", ["2", "oauth2", "token"]) => return self.tokens.issue(call, desk.settings),
             ("POST", ["2", "oauth2", "revoke"]) => return self.tokens.revoke(call),
             _ => {}
         }
-        let user = match self.tokens.user(call, desk.settings.limits) {
+        let user = match self.tokens.user(call, desk.settings) {
             Ok(user) => user,
             Err(detail) => return problem(call, 401, "Unauthorized", detail),
         };

@@ -7,6 +7,8 @@ use chrono::Utc;
 
 use crate::model::attempt::SendError;
 use crate::model::lane::Lane;
+use crate::secret::Grant;
+use crate::secret::Keys;
 use crate::store::account;
 use crate::store::article as articles;
 use crate::store::claim;
@@ -28,6 +30,8 @@ use crate::store::test::receipt;
 use crate::store::test::stamp;
 use crate::store::test::terms;
 use crate::store::test::unconfirmed;
+use crate::store::token;
+use crate::store::token::Origin;
 
 on_both_engines!(
     a_look_keeps_its_distance_from_the_attempt,
@@ -37,6 +41,7 @@ on_both_engines!(
     a_start_cuts_no_spacing_short,
     an_article_settles_and_its_page_is_read_as_if_nothing_was,
     a_post_made_by_a_clock_ahead_is_due_when_it_was_meant_to_be,
+    a_token_ends_when_its_platform_meant_it_to,
     a_clock_that_runs_well_changes_nothing,
 );
 
@@ -124,6 +129,17 @@ async fn a_start_cuts_no_spacing_short(bench: Bench) {
     assert_eq!(account::find(&bench.db, "page").await.unwrap().unwrap().next_send_at, at(600));
     leap::recover(&bench.db, at(-3600)).await.unwrap();
     assert_eq!(account::find(&bench.db, "page").await.unwrap().unwrap().next_send_at, at(-3600));
+}
+
+async fn a_token_ends_when_its_platform_meant_it_to(bench: Bench) {
+    let keys = Keys::derive(&[7; 32]).unwrap();
+    let life = Some(Duration::from_secs(7200));
+    let grant = Grant { access: "a".into(), refresh: Some("r".into()), scopes: Vec::new(), life };
+    token::keep(&bench.db, &keys, &stamp(HOUR), "profile", Origin::Connected, &grant, None).await.unwrap();
+    assert_eq!(leap::recover(&bench.db, at(2)).await.unwrap(), 1);
+    let facts = token::find(&bench.db, "profile").await.unwrap().unwrap().facts;
+    assert_eq!((facts.refresh_at, facts.expires_at), (Some(at(2 + 6900)), Some(at(2 + 7200))));
+    assert_eq!(leap::recover(&bench.db, at(3)).await.unwrap(), 0);
 }
 
 async fn a_clock_that_runs_well_changes_nothing(bench: Bench) {

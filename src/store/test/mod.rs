@@ -22,6 +22,7 @@ mod route;
 mod source;
 mod turn;
 mod sqlite;
+mod token;
 
 #[path = "../../../tests/it/cluster.rs"]
 mod cluster;

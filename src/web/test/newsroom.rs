@@ -88,7 +88,8 @@ pub(super) async fn context(folder: &Path, public_url: &str, now: Arc<AtomicI64>
     account::ensure(&db, &accounts).await.unwrap();
     let sources: Vec<String> = config.sources.iter().map(|it| it.name.clone()).collect();
     source::ensure(&db, &sources, clock()).await.unwrap();
-    Context::new(db, config, "boot".to_owned(), clock, signer, Reader::within()).await.unwrap()
+    let keys = Keys::derive(&[7; 32]).unwrap();
+    Context::new(db, config, "boot".to_owned(), clock, signer, Reader::within(), keys).await.unwrap()
 }
 
 /// What becomes of a post.

@@ -1,5 +1,7 @@
 //! Story: what pages and API tell, and that hostile text stays text.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::Request;
 use axum::http::StatusCode;
@@ -10,6 +12,9 @@ use super::newsroom::Fate;
 use crate::model::attempt::Receipt;
 use crate::model::lane::Lane;
 use crate::model::user::Role;
+use crate::secret::Grant;
+use crate::store::token;
+use crate::store::token::Origin;
 
 const LINK: &str = "https://www.innnews.co.th/news/1/";
 const HOSTILE: &str = r#"<script>alert(1)</script>"><img src=x onerror=alert(2)>{{7*7}}{% raw %}'"#;
@@ -89,6 +94,24 @@ async fn an_articles_page_tells_its_whole_story() {
         assert!(page.contains(part), "{part}");
     }
     assert!(!page.contains("<button>ส่งใหม่"), "a viewer is shown a button");
+}
+
+#[tokio::test]
+async fn the_accounts_page_tells_when_a_token_ends() {
+    let desk = Desk::new().await;
+    let (context, stamp) = (&desk.context, desk.context.stamp("test"));
+    let cookie = desk.signed_in(Role::Viewer).await;
+    assert!(!desk.get("/accounts", &cookie).await.body.contains("หมดอายุ"));
+    let life = Some(Duration::from_secs(5_184_000));
+    let grant = Grant { access: "planted".into(), refresh: None, scopes: Vec::new(), life };
+    for account in ["inn-facebook", "inn-line"] {
+        let kept = token::keep(&context.db, &context.keys, &stamp, account, Origin::Imported, &grant, None);
+        kept.await.unwrap();
+    }
+    let page = desk.get("/accounts", &cookie).await.body;
+    // LINE signs with its channel's secret, whatever is stored.
+    assert_eq!(page.matches("หมดอายุ").count(), 1, "{page}");
+    assert!(!page.contains("planted"));
 }
 
 #[tokio::test]
