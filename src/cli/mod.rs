@@ -18,6 +18,7 @@ pub mod post;
 pub mod hold;
 pub mod account;
 pub mod audit;
+pub mod verify;
 pub mod user;
 
 use std::io;

@@ -117,12 +117,13 @@ impl<W: Write> Exporter<W> {
 /// Verifies an export from its bytes alone, and names the first thing that is wrong.
 ///
 /// `key` is the public key the reader knows the log by; without it the file's own is believed and
-/// [`Verdict::trust`] says so. `head` is the text of an older head that the log must extend.
-/// Memory stays at one line, a few hashes and the heads on the way.
-pub fn verify_export(lines: impl BufRead, key: Option<&str>, head: Option<&str>) -> Result<Verdict, Broken> {
+/// [`Verdict::trust`] says so. `heads` is the text of any number of older heads that the log must extend.
+/// Memory stays at one line, a few hashes, the older heads and those on the way.
+pub fn verify_export(lines: impl BufRead, key: Option<&str>, heads: Option<&str>) -> Result<Verdict, Broken> {
     let nowhere = |fault| Broken { line: None, seq: None, fault };
     let key = key.map(str::parse).transpose().map_err(|error| nowhere(Fault::Key(error)))?;
-    let older = head.map(str::parse).transpose().map_err(|error| nowhere(Fault::OldHead(error)))?;
+    let older = heads.map_or(Ok(Vec::new()), checkpoint::parse_heads);
+    let older = older.map_err(|error| nowhere(Fault::OldHead(error)))?;
     let mut lines = Lines { lines, number: 0, buffer: Vec::new() };
 
     let mut checker = Checker::new(Chain::new(), older.clone()).starting_at_line(1);
@@ -469,7 +470,7 @@ mod tests {
         assert_eq!(verdict.former_keys, [signer(6).public_key().clone()]);
         let key = signer(7).public_key().to_string();
         let verdict = verify_export(&good[..], Some(&key), Some(&head(17, 7))).unwrap();
-        assert_eq!((verdict.trust, verdict.extends), (Trust::Given, Some(17)));
+        assert_eq!((verdict.trust, verdict.extends), (Trust::Given, vec![17]));
         let empty = export_part(&[], 0, 6, 7);
         assert_eq!(verify(&empty).unwrap().size, 0);
     }
@@ -681,7 +682,7 @@ mod tests {
             Some(&head(31, 7)),
             None,
             Some(0),
-            "among its first 31 entries history was rewritten",
+            "among the entries 0 to 30 history was rewritten",
         );
     }
 
@@ -696,9 +697,9 @@ mod tests {
             Some(50),
             "the log was cut, or an older copy of it was restored",
         );
-        assert_eq!(verify_export(&short[..], None, Some(&head(50, 7))).unwrap().extends, Some(50));
-        assert_eq!(verify_export(&short[..], None, Some(&head(0, 7))).unwrap().extends, Some(0));
-        assert_eq!(verify_export(&short[..], None, Some(&head(8, 6))).unwrap().extends, Some(8));
+        assert_eq!(verify_export(&short[..], None, Some(&head(50, 7))).unwrap().extends, [50]);
+        assert_eq!(verify_export(&short[..], None, Some(&head(0, 7))).unwrap().extends, [0]);
+        assert_eq!(verify_export(&short[..], None, Some(&head(8, 6))).unwrap().extends, [8]);
     }
 
     #[test]
@@ -725,7 +726,7 @@ mod tests {
     fn a_later_part_begins_where_the_earlier_one_ended() {
         let part = export_part(&entries(), 24, 7, 7);
         let verdict = verify_export(&part[..], None, Some(&head(24, 7))).unwrap();
-        assert_eq!((verdict.from, verdict.size, verdict.extends), (24, 60, Some(24)));
+        assert_eq!((verdict.from, verdict.size, verdict.extends), (24, 60, vec![24]));
         check(&part, None, Some(&head(23, 7)), None, None, "verify the part that holds entry 22");
         // The wrong start under the right entries: the root tells, and nothing but the start can be wrong.
         let wrong = String::from_utf8(part).unwrap().replacen("\"peaks\":[\"", "\"peaks\":[\"0", 1);

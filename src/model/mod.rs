@@ -24,4 +24,5 @@ pub mod chain;
 pub mod checkpoint;
 pub mod evidence;
 pub mod export;
+pub mod sheet;
 pub mod receipt;

@@ -17,6 +17,11 @@ pub mod deliver;
 pub mod reconcile;
 pub mod probe;
 pub mod seal;
+pub mod anchor;
+pub mod verify;
+pub mod export;
+pub mod prove;
+pub mod archive;
 pub mod observe;
 
 #[cfg(test)]
