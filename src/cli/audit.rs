@@ -116,8 +116,12 @@ pub async fn audit(config: Option<&Path>, command: AuditCommand) -> Result<(), F
         AuditCommand::Export { since, until, .. } => {
             export_sheet(&Desk::open(config).await?, since.as_deref(), until.as_deref()).await
         }
-        AuditCommand::Receipt { post, head } => receipt(&Desk::open(config).await?, post, head.as_deref()).await,
-        AuditCommand::Archive { file, before } => archive_part(&Desk::open(config).await?, &file, &before).await,
+        AuditCommand::Receipt { post, head } => {
+            receipt(&Desk::open(config).await?, post, head.as_deref()).await
+        }
+        AuditCommand::Archive { file, before } => {
+            archive_part(&Desk::open(config).await?, &file, &before).await
+        }
         AuditCommand::Verify(wanted) => verify::verify(config, wanted).await,
     }
 }
@@ -226,7 +230,11 @@ async fn archive_part(desk: &Desk, file: &Path, before: &str) -> Result<(), Fail
     match archive::archive(&desk.db, &signer, &desk.stamp(), before, file).await? {
         Some(archived) => {
             let (from, last) = (archived.from, archived.size - 1);
-            writeln!(out, "entries {from} to {last} are in {} now; keep it, nothing else has them", file.display())?;
+            writeln!(
+                out,
+                "entries {from} to {last} are in {} now; keep it, nothing else has them",
+                file.display()
+            )?;
         }
         None => writeln!(out, "nothing to archive: parts hold {} old entries or more", tree::BLOCK)?,
     }
@@ -252,7 +260,10 @@ pub fn heads_from(path: &Path) -> anyhow::Result<Vec<SignedHead>> {
     }
     if text.starts_with('{') {
         let last: serde_json::Value = serde_json::from_str(&text).with_context(named)?;
-        text = last["head"].as_str().with_context(|| format!("{}: its last line has no head", named()))?.to_owned();
+        text = last["head"]
+            .as_str()
+            .with_context(|| format!("{}: its last line has no head", named()))?
+            .to_owned();
     }
     checkpoint::parse_heads(&text).with_context(named)
 }
@@ -279,10 +290,13 @@ mod tests {
 
     #[test]
     fn times_are_read_in_the_newsrooms_zone() {
-        let read = |text| moment(Some(text), chrono_tz::Asia::Bangkok).ok().flatten().map(|at| at.to_rfc3339());
+        let read =
+            |text| moment(Some(text), chrono_tz::Asia::Bangkok).ok().flatten().map(|at| at.to_rfc3339());
         assert_eq!(read("2026-11-22").as_deref(), Some("2026-11-21T17:00:00+00:00"));
         assert_eq!(read("2026-11-22 14:30").as_deref(), Some("2026-11-22T07:30:00+00:00"));
         assert_eq!(read("2026-11-22T14:30:00+07:00").as_deref(), Some("2026-11-22T07:30:00+00:00"));
-        assert!(matches!(moment(Some("22/11/2026"), Tz::UTC), Err(Failure::Usage(text)) if text.contains("22/11/2026")));
+        assert!(
+            matches!(moment(Some("22/11/2026"), Tz::UTC), Err(Failure::Usage(text)) if text.contains("22/11/2026"))
+        );
     }
 }

@@ -100,7 +100,7 @@ async fn verify_database(desk: &Desk, key: Option<&str>, heads: Vec<SignedHead>)
 }
 
 fn verify_one(path: &Path, key: Option<&str>) -> Result<(), Failure> {
-    let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    let text = fs::read(path).with_context(|| path.display().to_string())?;
     match verify_receipt(&text, key) {
         Ok(proven) => {
             let trust = trusted(proven.trust);
@@ -152,7 +152,10 @@ fn report(verdict: Result<Verdict, Broken>, waiting: i64) -> Result<(), Failure>
     let mut out = std::io::stdout().lock();
     for turn in &verdict.turned_back {
         let (seq, seconds) = (turn.seq, turn.seconds);
-        writeln!(out, "note: at entry {seq} the time is {seconds} s before that of the entry in front of it: a clock was put back")?;
+        writeln!(
+            out,
+            "note: at entry {seq} the time is {seconds} s before that of the entry in front of it: a clock was put back"
+        )?;
     }
     Ok(())
 }

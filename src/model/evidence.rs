@@ -229,7 +229,9 @@ impl Fault {
             Fault::Head(HeadError::OtherKey { .. }) => {
                 "ask whoever keeps the log for its present key by a way you trust; if the key was changed, an entry audit.key_changed says so; else it is another log, or somebody else's"
             }
-            Fault::Head(_) => "compare the head with one that was sent out; if none fits, somebody without the key changed it",
+            Fault::Head(_) => {
+                "compare the head with one that was sent out; if none fits, somebody without the key changed it"
+            }
             Fault::Key(_) => "give the public key as it was handed out, one line",
             Fault::FormerKey { .. } => {
                 "check with the keeper that audit.key_changed in this log was meant, then use the present key"
@@ -241,14 +243,18 @@ impl Fault {
             Fault::Shrunk { .. } => {
                 "look for the missing entries in an export made after the head, and in what the platforms show; if a backup was restored on purpose, its gap is this"
             }
-            Fault::TooOld { .. } => "verify the earlier part with this head, and this part with the earlier part's head",
+            Fault::TooOld { .. } => {
+                "verify the earlier part with this head, and this part with the earlier part's head"
+            }
             Fault::Forked { .. } => {
                 "compare with an export made before the head; if a backup was restored on purpose, what it lacked is found there alone"
             }
             Fault::Row(_) => {
                 "the sealed entries tell the truth: compare with them, and ask who could write to the database"
             }
-            Fault::NotIncluded => "ask for the receipt again; if it comes out the same, the log does not hold this entry",
+            Fault::NotIncluded => {
+                "ask for the receipt again; if it comes out the same, the log does not hold this entry"
+            }
         }
     }
 }
@@ -468,7 +474,11 @@ impl Checker {
 }
 
 /// Verifies with the one of the keys whose id the head names; with none of them, names the present key.
-pub(super) fn verify_by_any(head: &SignedHead, key: &PublicKey, former_keys: &[PublicKey]) -> Result<(), HeadError> {
+pub(super) fn verify_by_any(
+    head: &SignedHead,
+    key: &PublicKey,
+    former_keys: &[PublicKey],
+) -> Result<(), HeadError> {
     let signer = head.signer();
     let key = former_keys.iter().find(|former| former.short() == signer).unwrap_or(key);
     head.verify(key).map(|_| ())

@@ -308,6 +308,8 @@ mod tests {
     use crate::model::audit::{Action, Actor, Entry};
     use crate::model::checkpoint::{HeadError, Signer};
     use crate::model::post::Payload;
+    use crate::model::python::agreements;
+    use crate::model::python::verify_in_python;
 
     const ENTRIES: u64 = 60;
     /// Entries that carry a head: of sizes 8, 24 and 48, the first by the key before the change.
@@ -497,41 +499,13 @@ mod tests {
                     usize::from(found(&good, &mutate(kind, &good, &mut dice)));
             }
         }
-        // Some changes change nothing (a line swapped with itself); nearly all must change something.
-        assert!(counts.values().all(|&count| count > MUTATIONS * 3 / 4), "{counts:?}");
+        println!("{counts:?}");
+        // Some changes change nothing (a line swapped with itself), so a few more are tried than are to be found.
+        assert!(counts.values().all(|&count| count >= 1000), "{counts:?}");
     }
 
     /// Of each kind; with 14 kinds this is the bulk of the test's time in a debug build.
-    const MUTATIONS: usize = 1000;
-
-    /// What docs/verify_audit.py says of each file: line and entry, or `None` if it is good.
-    fn verify_in_python(arguments: &[&str], exports: &[Vec<u8>]) -> Vec<Option<(Option<u64>, Option<u64>)>> {
-        let folder = tempfile::tempdir().unwrap();
-        let write = |(number, export): (usize, &Vec<u8>)| {
-            let path = folder.path().join(number.to_string());
-            std::fs::write(&path, export).unwrap();
-            path
-        };
-        let output = std::process::Command::new("python3")
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/verify_audit.py"))
-            .args(arguments)
-            .args(exports.iter().enumerate().map(write))
-            .output()
-            .expect("the tests need python3 (3.8 or later) in the PATH");
-        let said = String::from_utf8(output.stdout).unwrap();
-        assert_eq!(said.lines().count(), exports.len(), "{}", String::from_utf8_lossy(&output.stderr));
-        assert_eq!(output.status.success(), !said.contains("BROKEN"));
-        let number = |text: &str, what: &str| -> Option<u64> {
-            let digits = text.split_once(what)?.1;
-            digits[..digits.find(|c: char| !c.is_ascii_digit())?].parse().ok()
-        };
-        let place = |line: &str| {
-            let broken = line.split_once("BROKEN: ")?.1;
-            let place = broken.split_inclusive(": ").next()?;
-            Some((number(place, "line "), number(place, "entry ")))
-        };
-        said.lines().map(place).collect()
-    }
+    const MUTATIONS: usize = 1100;
 
     #[track_caller]
     fn agree(arguments: &[&str], key: Option<&str>, head: Option<&str>, exports: &[Vec<u8>]) {
@@ -550,7 +524,8 @@ mod tests {
             vec![whole.clone(), part.clone(), export_part(&[], 0, 6, 7), Vec::new(), rewritten(9)];
         let mut dice = Dice(7);
         for kind in KINDS {
-            exports.extend((0..20).map(|_| mutate(kind, &whole, &mut dice)));
+            let times = agreements() / KINDS.len() + 1;
+            exports.extend((0..times).map(|_| mutate(kind, &whole, &mut dice)));
             exports
                 .extend((0..5).map(|_| mutate(kind, &part, &mut dice)).filter(|_| kind != "line renumbered"));
         }
@@ -578,6 +553,10 @@ mod tests {
             export_part(&entries(), 40, 7, 7),
             export_part(&[], 0, 6, 7),
         ];
+        // Several heads at once: the first one that doesn't fit is named.
+        let several = [head(30, 7), head(8, 6), head(40, 7)].concat();
+        std::fs::write(&file, &several).unwrap();
+        agree(&["--head", file.to_str().unwrap()], None, Some(&several), &exports);
         for (size, seed) in [(0, 7), (8, 6), (30, 7), (31, 7), (40, 7), (60, 7), (60, 5)] {
             let head = head(size, seed);
             std::fs::write(&file, &head).unwrap();
@@ -684,6 +663,26 @@ mod tests {
             Some(0),
             "among the entries 0 to 30 history was rewritten",
         );
+    }
+
+    #[test]
+    fn of_several_older_heads_the_first_that_does_not_fit_narrows_the_place() {
+        let heads = [head(40, 7), head(8, 6), head(20, 7)].concat();
+        assert_eq!(verify_export(&export()[..], None, Some(&heads)).unwrap().extends, [8, 20, 40]);
+        let heads = [head(40, 7), head(20, 7)].concat();
+        check(&rewritten(7), None, Some(&heads), None, Some(20), "among the entries 20 to 39");
+        let broken = verify_export(&export()[..], None, Some(&(head(8, 6) + "x\n"))).unwrap_err();
+        assert!(broken.to_string().contains("line 7 of the signed head"), "{broken}");
+    }
+
+    #[test]
+    fn a_clock_that_was_put_back_is_noted_and_is_no_fault() {
+        let mut entries = entries();
+        entries[20] = entries[20].replacen("2026-", "2025-", 1);
+        let turned = verify(&export_part(&entries, 0, 6, 7)).unwrap().turned_back;
+        assert_eq!(turned.iter().map(|turn| turn.seq).collect::<Vec<_>>(), [20]);
+        assert!(turned[0].seconds > 31_000_000, "{turned:?}");
+        assert_eq!(verify(&export()).unwrap().turned_back, []);
     }
 
     #[test]

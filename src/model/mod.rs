@@ -26,3 +26,6 @@ pub mod evidence;
 pub mod export;
 pub mod sheet;
 pub mod receipt;
+
+#[cfg(test)]
+mod python;

@@ -101,10 +101,10 @@ impl Receipt {
     }
 }
 
-/// Verifies a receipt from its text alone; `key` as in [`crate::model::export::verify_export`].
-pub fn verify_receipt(text: &str, key: Option<&str>) -> Result<Proven, Broken> {
+/// Verifies a receipt from its bytes alone; `key` as in [`crate::model::export::verify_export`].
+pub fn verify_receipt(text: &[u8], key: Option<&str>) -> Result<Proven, Broken> {
     let broken = |seq, fault| Broken { line: None, seq, fault };
-    let receipt: Receipt = serde_json::from_str(text)
+    let receipt: Receipt = serde_json::from_slice(text)
         .map_err(|error| broken(None, Fault::Unreadable(format!("not a receipt: {error}"))))?;
     let parse_key = |key: &str| key.parse::<PublicKey>().map_err(|error| broken(None, Fault::Key(error)));
     let own = parse_key(&receipt.public_key)?;
@@ -119,16 +119,6 @@ pub fn verify_receipt(text: &str, key: Option<&str>) -> Result<Proven, Broken> {
     let head = checkpoint::verify(&receipt.head, &own).map_err(|error| broken(None, Fault::Head(error)))?;
     if receipt.entries.is_empty() && receipt.older.is_none() {
         return Err(broken(None, Fault::Form("this receipt shows neither an entry nor an older head")));
-    }
-    let mut entries = Vec::new();
-    for Included { seq, entry, proof } in receipt.entries {
-        let leaf = merkle::leaf_hash(entry.as_bytes());
-        let included =
-            |proof: Vec<Hash>| merkle::verify_inclusion(&leaf, seq, head.size, &head.root, &proof);
-        if !unhexed(&proof).is_some_and(included) {
-            return Err(broken(Some(seq), Fault::NotIncluded));
-        }
-        entries.push((seq, entry));
     }
     let mut extends = None;
     if let Some(older) = receipt.older {
@@ -148,6 +138,15 @@ pub fn verify_receipt(text: &str, key: Option<&str>) -> Result<Proven, Broken> {
         }
         extends = Some(then.size);
     }
+    let mut entries = Vec::new();
+    for Included { seq, entry, proof } in receipt.entries {
+        let leaf = merkle::leaf_hash(entry.as_bytes());
+        let included = |proof: Vec<Hash>| merkle::verify_inclusion(&leaf, seq, head.size, &head.root, &proof);
+        if !unhexed(&proof).is_some_and(included) {
+            return Err(broken(Some(seq), Fault::NotIncluded));
+        }
+        entries.push((seq, entry));
+    }
     Ok(Proven { entries, size: head.size, extends, key: own, trust })
 }
 
@@ -159,6 +158,7 @@ fn unhexed(proof: &[String]) -> Option<Vec<Hash>> {
 mod tests {
     use super::*;
     use crate::model::checkpoint::Signer;
+    use crate::model::python::{agreements, verify_in_python};
 
     fn signer(seed: u8) -> Signer {
         Signer::from_secret("news.example/audit", &[seed; 32]).unwrap()
@@ -198,11 +198,11 @@ mod tests {
         for (seq, size) in [(0, 1), (0, 2), (12, 60), (59, 60), (32, 33)] {
             let receipt = receipt(&[seq, size - 1], size);
             let key = signer(7).public_key().to_string();
-            let proven = verify_receipt(&receipt.to_json(), Some(&key)).unwrap();
+            let proven = verify_receipt(receipt.to_json().as_bytes(), Some(&key)).unwrap();
             assert_eq!((proven.size, proven.extends, proven.trust), (size, None, Trust::Given));
             assert_eq!(proven.entries, [(seq, entry(seq)), (size - 1, entry(size - 1))]);
             let compact = serde_json::to_string(&receipt).unwrap();
-            assert_eq!(verify_receipt(&compact, None).unwrap().trust, Trust::OwnWord);
+            assert_eq!(verify_receipt(compact.as_bytes(), None).unwrap().trust, Trust::OwnWord);
         }
     }
 
@@ -210,7 +210,7 @@ mod tests {
     fn a_receipt_shows_that_the_log_extends_an_older_head_of_whichever_key() {
         for (old, seed, size) in [(1, 7, 60), (32, 7, 60), (60, 7, 60), (0, 7, 60), (33, 6, 60)] {
             let receipt = extension(old, seed, size);
-            assert_eq!(verify_receipt(&receipt.to_json(), None).unwrap().extends, Some(old));
+            assert_eq!(verify_receipt(receipt.to_json().as_bytes(), None).unwrap().extends, Some(old));
             assert_eq!(receipt.former_keys.len(), usize::from(seed == 6));
         }
     }
@@ -218,7 +218,7 @@ mod tests {
     #[track_caller]
     fn check(mut receipt: Receipt, change: impl FnOnce(&mut Receipt), seq: Option<u64>, wanted: &str) {
         change(&mut receipt);
-        let broken = verify_receipt(&receipt.to_json(), None).unwrap_err();
+        let broken = verify_receipt(receipt.to_json().as_bytes(), None).unwrap_err();
         assert!(broken.to_string().contains(wanted), "{broken}");
         assert_eq!(broken.seq, seq, "{broken}");
     }
@@ -260,10 +260,45 @@ mod tests {
     fn a_receipt_of_another_key_or_with_more_to_say_is_refused() {
         let receipt = receipt(&[12], 60).to_json();
         let other = signer(8).public_key().to_string();
-        let broken = verify_receipt(&receipt, Some(&other)).unwrap_err();
+        let broken = verify_receipt(receipt.as_bytes(), Some(&other)).unwrap_err();
         assert!(broken.to_string().contains("another log, or the key was changed"), "{broken}");
         let more = receipt.replacen('{', "{\"verdict\":\"true\",", 1);
-        assert!(verify_receipt(&more, None).unwrap_err().to_string().contains("unknown field"));
-        assert!(verify_receipt("", None).is_err());
+        assert!(verify_receipt(more.as_bytes(), None).unwrap_err().to_string().contains("unknown field"));
+        assert!(verify_receipt(b"", None).is_err());
+    }
+
+    #[test]
+    fn the_python_verifier_agrees_on_good_and_changed_receipts() {
+        let mut both = receipt(&[3, 12, 59], 60);
+        both.older = extension(33, 7, 60).older;
+        let good = [
+            both,
+            receipt(&[0], 1),
+            receipt(&[2], 3),
+            extension(0, 7, 60),
+            extension(64, 7, 64),
+            extension(33, 6, 60),
+        ];
+        let good = good.map(|receipt| receipt.to_json().into_bytes());
+        let mut receipts = good.to_vec();
+        for number in 0..agreements() {
+            // The places and bytes of a fixed walk, dense enough to meet each part of the file.
+            let mut changed = good[number % good.len()].clone();
+            let at = number * 7919 % changed.len();
+            changed[at] = match number % 4 {
+                0 => changed[at] ^ 1,
+                1 => b'0',
+                2 => b'f',
+                _ => b' ',
+            };
+            receipts.push(changed);
+        }
+        for (text, python) in receipts.iter().zip(verify_in_python(&["--receipt"], &receipts)) {
+            let ours = verify_receipt(text, None);
+            let place = ours.as_ref().err().map(|broken| (broken.line, broken.seq));
+            assert_eq!(place, python, "{ours:?}\n{}", String::from_utf8_lossy(text));
+        }
+        let verdicts = receipts.iter().map(|text| verify_receipt(text, None));
+        assert!(verdicts.filter(Result::is_err).count() > agreements() / 2);
     }
 }

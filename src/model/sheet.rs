@@ -7,8 +7,7 @@ use serde_json::Value;
 use crate::model::audit::{Actor, Entry};
 
 /// The head of the sheet.
-pub const HEAD: &str =
-    "seq,at,node,kind,actor,role,session,address,action,object,account,article,post,delivery,remote_id,payload_hash,reason,payload,detail\r\n";
+pub const HEAD: &str = "seq,at,node,kind,actor,role,session,address,action,object,account,article,post,delivery,remote_id,payload_hash,reason,payload,detail\r\n";
 
 /// One entry's row.
 pub fn row(seq: Option<u64>, entry: &Entry) -> String {

@@ -61,7 +61,12 @@ pub async fn step(context: &Context) -> Result<Step> {
     match send(context, &place.place, &head).await {
         Ok(()) => {
             anchor::arrived(&context.db, &place.place, head.head.size, context.now(), now + every).await?;
-            info!(place = place.place, size = head.head.size, "Sent the audit log's head to the {}", place.place);
+            info!(
+                place = place.place,
+                size = head.head.size,
+                "Sent the audit log's head to the {}",
+                place.place
+            );
         }
         Err(reason) => {
             let doubled = u32::try_from(place.failures).unwrap_or(u32::MAX).min(16);
@@ -114,7 +119,8 @@ fn subject(head: &SignedHead) -> String {
 /// What the database says.
 pub async fn last_word(context: &Context) -> Result<()> {
     let known = anchor::list(&context.db).await?.into_iter().find(|place| place.place == FILE);
-    let (Some(place), Some(path), Some(head)) = (known, &context.config.audit.heads_file, newest(context).await?)
+    let (Some(place), Some(path), Some(head)) =
+        (known, &context.config.audit.heads_file, newest(context).await?)
     else {
         return Ok(());
     };
@@ -163,7 +169,10 @@ pub async fn look_back(context: &Context) -> Result<()> {
             last.size
         )
     } else if tree::root_at(&context.db, last.size).await?.is_some_and(|root| root != last.root) {
-        format!("the first {} entries are not those of the last head in {path}: the log was rewritten", last.size)
+        format!(
+            "the first {} entries are not those of the last head in {path}: the log was rewritten",
+            last.size
+        )
     } else {
         return Ok(());
     };

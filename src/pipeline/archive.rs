@@ -51,6 +51,7 @@ pub async fn archive(
     before: DateTime<Utc>,
     file: &Path,
 ) -> anyhow::Result<Option<Archived>> {
+    ensure!(!file.exists(), "{} is there already; name a new file for each part", file.display());
     export::seal_all(db, signer, stamp.at).await?;
     if let Some(Err(broken)) = verify::database(db, signer.public_key(), Vec::new()).await?.verdict {
         bail!("the log is not whole, so nothing is archived: {broken}");
@@ -64,10 +65,15 @@ pub async fn archive(
     let head = signer.sign(size, chain.root());
     let fresh = file.with_extension("part");
     let named = || format!("{}", file.display());
-    ensure!(!file.exists(), "{} is there already; name a new file for each part", file.display());
-    let out = BufWriter::new(File::options().write(true).create(true).truncate(true).open(&fresh).with_context(named)?);
+    let out = BufWriter::new(
+        File::options().write(true).create(true).truncate(true).open(&fresh).with_context(named)?,
+    );
     let out = export::write(db, signer, &head, out).await?;
-    out.into_inner().map_err(|error| error.into_error()).with_context(named)?.sync_all().with_context(named)?;
+    out.into_inner()
+        .map_err(|error| error.into_error())
+        .with_context(named)?
+        .sync_all()
+        .with_context(named)?;
     let key = signer.public_key().to_string();
     let verdict = verify_export(BufReader::new(File::open(&fresh).with_context(named)?), Some(&key), None)
         .with_context(|| format!("{} is not what was written", fresh.display()))?;

@@ -27,7 +27,8 @@ pub async fn seal_all(db: &Db, signer: &Signer, now: DateTime<Utc>) -> anyhow::R
     while audit::seal(db, signer, now).await? > 0 {}
     let note = audit::newest_head(db).await?.context("nothing was logged yet")?;
     let head: SignedHead = note.parse()?;
-    head.verify(signer.public_key()).context("the log's newest head is not signed by the key of [keys] secret")?;
+    head.verify(signer.public_key())
+        .context("the log's newest head is not signed by the key of [keys] secret")?;
     Ok(head)
 }
 
@@ -40,16 +41,16 @@ pub async fn seal_all(db: &Db, signer: &Signer, now: DateTime<Utc>) -> anyhow::R
 pub async fn write<W: Write>(db: &Db, signer: &Signer, head: &SignedHead, out: W) -> anyhow::Result<W> {
     let beginning = tree::beginning(db).await?;
     let mut next = beginning.size();
-    let mut exporter = if beginning == Chain::new() {
-        Exporter::new(out)
-    } else {
-        Exporter::following(out, &beginning)?
-    };
+    let mut exporter =
+        if beginning == Chain::new() { Exporter::new(out) } else { Exporter::following(out, &beginning)? };
     let marks = audit::list_heads(db).await?.into_iter();
     let mut marks = marks.filter(|(size, _)| *size > beginning.size()).peekable();
     while next < head.head.size {
         let page = audit::list_sealed(db, next, PAGE).await?;
-        anyhow::ensure!(!page.is_empty(), "entry {next} is missing in the database; run `songkhao audit verify`");
+        anyhow::ensure!(
+            !page.is_empty(),
+            "entry {next} is missing in the database; run `songkhao audit verify`"
+        );
         for sealed in page {
             if next == head.head.size {
                 break;

@@ -87,7 +87,8 @@ async fn check(
     let at_head = |fault| Broken { line: None, seq: None, fault };
     let head = |note: &str| note.parse::<SignedHead>().map_err(|error| at_head(Fault::Head(error)));
     let newest = head(note)?;
-    let keys = signing_key::list(db).await.map_err(|error| row(None, format!("keeps a damaged key: {error}")))?;
+    let keys =
+        signing_key::list(db).await.map_err(|error| row(None, format!("keeps a damaged key: {error}")))?;
     let former: Vec<PublicKey> = keys.into_iter().filter(|known| known != key).collect();
     let beginning = tree::beginning(db)
         .await
@@ -118,8 +119,9 @@ async fn check(
     {
         take(&mut checker, sealed, &mut subtrees)?;
     }
-    check_state(db, &checker).await?;
+    let (size, state) = (checker.expected(), checker.chain().to_string());
     let verdict = checker.finish(&newest, key.clone(), former, Trust::Given)?;
+    check_state(db, size, &state).await?;
     match audit::list_stray(db).await?.first() {
         Some(stray) => Err(row(None, stray.to_string()).into()),
         None => Ok(verdict),
@@ -163,16 +165,14 @@ fn take(
 }
 
 /// Compares the kept hashes of the subtrees that the entries read so far completed.
-async fn check_subtrees(
-    db: &Db,
-    subtrees: &mut BTreeMap<(u32, u64), Hash>,
-) -> std::result::Result<(), Stop> {
+async fn check_subtrees(db: &Db, subtrees: &mut BTreeMap<(u32, u64), Hash>) -> std::result::Result<(), Stop> {
     for ((level, index), hash) in std::mem::take(subtrees) {
         // None is there in a log that was begun before they were kept.
         let kept = tree::list(db, level, index..index + 1).await?;
         if kept.first().is_some_and(|(_, kept)| *kept != Some(hash)) {
             let (first, width) = (index << level, 1u64 << level);
-            let what = format!("keeps a wrong hash of entries {first} to {}: proofs would fail", first + width - 1);
+            let what =
+                format!("keeps a wrong hash of entries {first} to {}: proofs would fail", first + width - 1);
             return Err(row(Some(first), what).into());
         }
     }
@@ -180,9 +180,9 @@ async fn check_subtrees(
 }
 
 /// The state from which sealing goes on must be that of the entries.
-async fn check_state(db: &Db, checker: &Checker) -> std::result::Result<(), Stop> {
-    let Some((size, state)) = audit::newest_state(db).await? else { return Ok(()) };
-    if size == checker.expected() && state != checker.chain().to_string() {
+async fn check_state(db: &Db, size: u64, state: &str) -> std::result::Result<(), Stop> {
+    let kept = audit::newest_state(db).await?;
+    if kept.is_some_and(|(newest, kept)| newest == size && kept != state) {
         let what = "keeps a wrong state of the log beside its newest head: what is sealed next would not fit";
         return Err(row(None, what).into());
     }

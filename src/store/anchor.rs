@@ -37,7 +37,8 @@ pub async fn ensure(db: &Db, places: &[&str]) -> Result<()> {
     }
     let mut tx = db.begin().await?;
     for place in places {
-        tx.execute("INSERT INTO anchor (place) VALUES ($1) ON CONFLICT (place) DO NOTHING", args![*place]).await?;
+        tx.execute("INSERT INTO anchor (place) VALUES ($1) ON CONFLICT (place) DO NOTHING", args![*place])
+            .await?;
     }
     for anchor in known.iter().filter(gone) {
         tx.execute("DELETE FROM anchor WHERE place = $1", args![&anchor.place]).await?;
@@ -77,7 +78,8 @@ pub async fn claim(db: &Db, now: DateTime<Utc>, again: DateTime<Utc>) -> Result<
 /// # Errors
 /// What the engine says.
 pub async fn arrived(db: &Db, place: &str, size: u64, now: DateTime<Utc>, next: DateTime<Utc>) -> Result<()> {
-    let sql = "UPDATE anchor SET size = $2, sent_at = $3, due_at = $4, failures = 0, error = NULL WHERE place = $1";
+    let sql =
+        "UPDATE anchor SET size = $2, sent_at = $3, due_at = $4, failures = 0, error = NULL WHERE place = $1";
     let mut tx = db.begin().await?;
     tx.execute(sql, args![place, number(size), now, next]).await?;
     tx.commit_quietly().await

@@ -25,7 +25,8 @@ use crate::store::tree::number;
 /// # Errors
 /// What the engine says.
 pub async fn end_before(db: &Db, before: DateTime<Utc>) -> Result<u64> {
-    let sql = "SELECT COALESCE((SELECT MIN(s.seq) FROM seal s JOIN audit a ON a.id = s.audit WHERE a.at >= $1),
+    let sql =
+        "SELECT COALESCE((SELECT MIN(s.seq) FROM seal s JOIN audit a ON a.id = s.audit WHERE a.at >= $1),
                                (SELECT MAX(size) FROM head), 0) AS size";
     let size = db.one(sql, args![before]).await?.map_or(Ok(0), |row| row.int("size"))?;
     let size = u64::try_from(size).unwrap_or(0);
@@ -47,7 +48,8 @@ pub async fn remove(
     let size = number(chain.size());
     let mut tx = db.begin().await?;
     tx.lock("seal").await?;
-    let sql = "INSERT INTO archive (size, chain, archived_at) VALUES ($1, $2, $3) ON CONFLICT (size) DO NOTHING";
+    let sql =
+        "INSERT INTO archive (size, chain, archived_at) VALUES ($1, $2, $3) ON CONFLICT (size) DO NOTHING";
     if tx.execute(sql, args![size, chain.to_string(), stamp.at]).await? == 0 {
         return Ok(0);
     }

@@ -302,7 +302,10 @@ impl std::fmt::Display for Stray {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Stray::Homeless(id) => {
-                write!(f, "holds audit row {id}, which is neither sealed nor waiting: it was inserted past songkhao")
+                write!(
+                    f,
+                    "holds audit row {id}, which is neither sealed nor waiting: it was inserted past songkhao"
+                )
             }
             Stray::Twice(id) => write!(f, "lets audit row {id} wait to be sealed, which is sealed already"),
             Stray::Absent(id) => {
@@ -317,7 +320,8 @@ impl std::fmt::Display for Stray {
 /// # Errors
 /// What the engine says.
 pub async fn list_stray(db: &Db) -> Result<Vec<Stray>> {
-    let homeless = "SELECT MIN(a.id) AS id FROM audit a WHERE NOT EXISTS (SELECT 1 FROM seal s WHERE s.audit = a.id)
+    let homeless =
+        "SELECT MIN(a.id) AS id FROM audit a WHERE NOT EXISTS (SELECT 1 FROM seal s WHERE s.audit = a.id)
                        AND NOT EXISTS (SELECT 1 FROM unsealed u WHERE u.audit = a.id)";
     let twice = "SELECT MIN(u.audit) AS id FROM unsealed u JOIN seal s ON s.audit = u.audit";
     let absent = "SELECT MIN(u.audit) AS id FROM unsealed u
@@ -386,7 +390,8 @@ pub async fn list(db: &Db, filter: &Filter) -> Result<Vec<Sealed>> {
 /// would be escaped.
 fn acted(kind: &str, name: &str) -> String {
     let name = serde_json::Value::from(name).to_string();
-    let name: String = name.chars().flat_map(|c| "!%_".contains(c).then_some('!').into_iter().chain([c])).collect();
+    let name: String =
+        name.chars().flat_map(|c| "!%_".contains(c).then_some('!').into_iter().chain([c])).collect();
     format!("{{\"at\":%,\"actor\":{{\"{kind}\":{name}%")
 }
 

@@ -10,12 +10,11 @@ use crate::store::db::Result;
 use crate::store::db::args;
 
 /// Every migration in order; the place in the list plus one is its number. Never edit one that was released.
-const MIGRATIONS: &[&str] =
-    &[
-        include_str!("migrations/0001_start.sql"),
-        include_str!("migrations/0002_learning.sql"),
-        include_str!("migrations/0005_audit.sql"),
-    ];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_start.sql"),
+    include_str!("migrations/0002_learning.sql"),
+    include_str!("migrations/0005_audit.sql"),
+];
 
 /// The newest schema this program knows.
 pub const KNOWN: i64 = MIGRATIONS.len() as i64;

@@ -30,8 +30,7 @@ pub fn is_kept(node: Node) -> bool {
 /// Keeps the hashes of finished subtrees; one that is there already stays as it is.
 pub(crate) async fn insert(tx: &mut Tx, finished: &[(Node, Hash)]) -> Result<()> {
     for (node, hash) in finished {
-        let sql =
-            "INSERT INTO subtree (level, number, hash) VALUES ($1, $2, $3) ON CONFLICT (level, number) DO NOTHING";
+        let sql = "INSERT INTO subtree (level, number, hash) VALUES ($1, $2, $3) ON CONFLICT (level, number) DO NOTHING";
         tx.execute(sql, args![i64::from(node.level), number(node.index), merkle::hex(hash)]).await?;
     }
     Ok(())
@@ -42,7 +41,8 @@ pub(crate) async fn insert(tx: &mut Tx, finished: &[(Node, Hash)]) -> Result<()>
 /// # Errors
 /// What the engine says.
 pub async fn list(db: &Db, level: u32, range: Range<u64>) -> Result<Vec<(u64, Option<Hash>)>> {
-    let sql = "SELECT number, hash FROM subtree WHERE level = $1 AND number >= $2 AND number < $3 ORDER BY number";
+    let sql =
+        "SELECT number, hash FROM subtree WHERE level = $1 AND number >= $2 AND number < $3 ORDER BY number";
     let rows = db.all(sql, args![i64::from(level), number(range.start), number(range.end)]).await?;
     let read = |row: &Row| {
         let index = u64::try_from(row.int("number")?).unwrap_or(u64::MAX);

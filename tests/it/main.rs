@@ -16,6 +16,7 @@ mod torture;
 mod simulation;
 mod durability;
 mod site;
+mod tamper;
 mod app;
 mod posting;
 mod editing;
