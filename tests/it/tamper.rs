@@ -409,7 +409,7 @@ async fn an_archived_part_and_what_follows_it_verify_each_and_fit_together() {
     let mut size = 0;
     for (number, (until, part_ends)) in [(550, 512), (600, 0), (1100, 1024)].into_iter().enumerate() {
         let file = log.folder.path().join(format!("part-{number}"));
-        let archived = archive::archive(&log.db, &signer(7), &stamp(2000), at(until), &file).await.unwrap();
+        let archived = archive::archive(&log.db, &signer(7), &stamp(until), at(until), &file).await.unwrap();
         if part_ends == 0 {
             assert_eq!(archived, None);
             log.go_on(600, 1200, 50, &signer(7)).await;
