@@ -111,6 +111,10 @@ pub async fn finish(
     };
     let proves = ours || (receipt.is_some() && delivery.facts.state != State::Sending);
     let late = json!({ "late_answer": describe(&event), "attempt": claimed.facts.attempts });
+    let mut detail = json!({
+        "attempt": claimed.facts.attempts, "started_at": claimed.facts.attempt_started_at,
+        "outcome": describe(&event).0,
+    });
     let next = proves.then(|| transition::step(&delivery.facts, event, stamp.at, chance, policy));
     let Some(Ok(next)) = next else {
         let mut entry = stamp.entry_of(Action::DeliveryReadBack, &delivery);
@@ -120,7 +124,6 @@ pub async fn finish(
         tx.commit().await?;
         return Ok(None);
     };
-    let mut detail = json!({ "attempt": claimed.facts.attempts });
     if let Some(answer) = answer {
         detail["status"] = json!(answer.status);
         detail["request_id"] = json!(answer.request_id);
