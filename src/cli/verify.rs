@@ -1,4 +1,6 @@
-//! Verify: checks the log, an export or a receipt, and says the first thing that is wrong.
+//! Verify: checks the log, an export or a receipt.
+//!
+//! Says the first thing that is wrong, and what to do about it.
 //!
 //! An export and a receipt need neither database nor configuration. A verdict goes to standard output.
 

@@ -1,4 +1,4 @@
-//! Audit: where signed heads of the log are sent, so that a cut or rewritten log shows.
+//! Audit: where signed heads of the log are sent.
 
 use std::time::Duration;
 

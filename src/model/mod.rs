@@ -28,4 +28,5 @@ pub mod sheet;
 pub mod receipt;
 
 #[cfg(test)]
+#[path = "../../tests/it/python.rs"]
 mod python;

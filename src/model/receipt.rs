@@ -1,4 +1,6 @@
-//! Receipt: proves a few entries, or an older head, to a third party who has not the log.
+//! Receipt: proves a few entries, or an older head, without the log.
+//!
+//! For a third party who has nothing but this file and the public key.
 //!
 //! It holds each entry's exact bytes as a JSON string, so the file may be reformatted on its way through
 //! mail and editors and still verify. Format: docs/audit.md.

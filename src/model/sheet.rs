@@ -1,4 +1,4 @@
-//! Sheet: audit entries as comma-separated values, for people who work in spreadsheets.
+//! Sheet: audit entries as comma-separated values, for spreadsheets.
 //!
 //! Spec: RFC 4180, lines ended by CR LF. It shows what entries say; only the export's bytes can be verified.
 

@@ -1,4 +1,4 @@
-//! Notify: tells places outside what they asked to be told: a file, a webhook, a mailbox.
+//! Notify: tells places outside: a file, a webhook, a mailbox.
 //!
 //! All addresses are the operator's own, so trusted. Each function tells once and says how it went; whoever
 //! calls decides whether to try again, and repeats must be harmless.

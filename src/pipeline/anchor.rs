@@ -1,4 +1,4 @@
-//! Anchor: signed heads → places outside, so that a log that was cut or put back shows.
+//! Anchor: signed heads → places outside, so that a cut log shows.
 //!
 //! A head that arrives twice does no harm, so this may be repeated at will. It never holds anything up: a place
 //! that doesn't answer is tried again, and `doctor` tells of it.

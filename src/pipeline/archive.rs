@@ -1,4 +1,4 @@
-//! Archive: the oldest part of the log → a file of its own, then out of the database.
+//! Archive: the oldest part of the log → a file of its own.
 //!
 //! Nothing leaves before the file is on the disk and was read back and verified. A crash in between leaves both.
 

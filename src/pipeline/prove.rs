@@ -1,4 +1,4 @@
-//! Prove: the sealed log → a receipt that a third party checks without the log.
+//! Prove: the sealed log → a receipt that is checked without it.
 
 use crate::model::audit::Action;
 use crate::model::audit::Entry;

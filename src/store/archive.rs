@@ -1,6 +1,6 @@
-//! Archive: takes the oldest part of the log out of the database, once it is safe in a file.
+//! Archive: takes the oldest part of the log out of the database.
 //!
-//! This is the only place where entries leave. What stays is enough to go on and to prove: the state in which
+//! This is the only place where entries leave, and only once they are safe in a file. What stays is enough to go on and to prove: the state in which
 //! the part ended, and the hashes of its subtrees. That it happened is an entry of its own.
 
 use chrono::DateTime;

@@ -1,4 +1,6 @@
-//! Setting: remembers the settings each node ran with last, so that a start can tell what changed.
+//! Setting: remembers the settings each node ran with last.
+//!
+//! So that a start can tell what changed since.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Signing key: remembers which keys signed the log's heads, and which one does now.
+//! Signing key: remembers which keys signed the log, and which one does.
 //!
 //! A key changes only when a daemon starts with another secret, and an entry says so. Any other process that
 //! has another key may not seal: two keys at once would make two tails of one log.

@@ -1,4 +1,4 @@
-//! Tree: keeps hashes of the log's finished subtrees, and makes proofs from a few of them.
+//! Tree: keeps hashes of finished subtrees, and makes proofs from them.
 //!
 //! Kept are the roots of all perfect subtrees of 256 entries, of 256² and so on: one row in 255 entries. What
 //! lies between is hashed anew, from at most 255 of these rows a level and some five hundred entries at the

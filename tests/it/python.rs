@@ -1,4 +1,6 @@
-//! Python: runs the independent verifier beside ours, in tests.
+//! Python: runs the independent verifier of docs beside ours.
+//!
+//! `src/model` includes this file for its own tests, so it uses nothing but std and `tempfile`.
 
 /// What docs/verify_audit.py says of each file: line and entry, or `None` if it is good.
 pub(super) fn verify_in_python(
