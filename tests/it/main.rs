@@ -21,3 +21,4 @@ mod app;
 mod posting;
 mod editing;
 mod command_line;
+mod ledger;
