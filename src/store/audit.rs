@@ -327,9 +327,9 @@ pub async fn list_stray(db: &Db) -> Result<Vec<Stray>> {
     let absent = "SELECT MIN(u.audit) AS id FROM unsealed u
                    WHERE NOT EXISTS (SELECT 1 FROM audit a WHERE a.id = u.audit)";
     let mut strays = Vec::new();
-    let kinds: [(_, fn(i64) -> Stray); 3] =
-        [(homeless, Stray::Homeless), (twice, Stray::Twice), (absent, Stray::Absent)];
-    for (sql, kind) in kinds {
+    for (sql, kind) in
+        [(homeless, Stray::Homeless as fn(i64) -> Stray), (twice, Stray::Twice), (absent, Stray::Absent)]
+    {
         let id = db.one(sql, args![]).await?.map_or(Ok(None), |row| row.maybe_int("id"))?;
         strays.extend(id.map(kind));
     }
