@@ -280,6 +280,7 @@ impl Checker {
     /// `older` are heads from earlier days that the log must turn out to extend.
     pub fn new(chain: Chain, mut older: Vec<SignedHead>) -> Checker {
         older.sort_by_key(|head| head.head.size);
+        older.dedup();
         let mut checker = Checker {
             from: chain.size(),
             chain,
