@@ -1,7 +1,7 @@
 //! Anchor: signed heads → places outside, so that a cut log shows.
 //!
 //! A head that arrives twice does no harm, so this may be repeated at will. It never holds anything up: a place
-//! that doesn't answer is tried again, and `doctor` tells of it.
+//! that doesn't answer is tried again, and the daemon's log says so.
 
 use std::path::Path;
 
