@@ -12,6 +12,7 @@ pub mod metric;
 pub mod http;
 pub mod feed;
 pub mod platform;
+pub mod notify;
 pub mod store;
 pub mod pipeline;
 pub mod web;

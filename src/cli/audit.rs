@@ -1,6 +1,7 @@
-//! Audit: reads, exports and verifies the log, with or without a database.
+//! Audit: reads, exports, archives and proves the log; `verify` checks it.
 
 use std::fs;
+use std::io::BufRead;
 use std::io::BufReader;
 use std::io::BufWriter;
 use std::io::Write;
@@ -8,72 +9,100 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use chrono::DateTime;
+use chrono::NaiveDate;
+use chrono::NaiveDateTime;
+use chrono::NaiveTime;
+use chrono::TimeZone as _;
+use chrono::Utc;
+use chrono_tz::Tz;
+use clap::Args;
 use clap::Subcommand;
+use serde_json::json;
 
 use crate::cli::Failure;
 use crate::cli::desk;
 use crate::cli::desk::Desk;
+use crate::cli::verify;
+use crate::cli::verify::Verify;
 use crate::clock;
 use crate::model::audit;
 use crate::model::audit::Action;
-use crate::model::chain::Chain;
-use crate::model::checkpoint::PublicKey;
+use crate::model::checkpoint;
 use crate::model::checkpoint::SignedHead;
-use crate::model::checkpoint::Signer;
-use crate::model::evidence::Broken;
-use crate::model::evidence::Checker;
-use crate::model::evidence::Trust;
-use crate::model::evidence::Verdict;
-use crate::model::export::Exporter;
-use crate::model::export::verify_export;
-use crate::model::merkle;
-use crate::model::receipt::make_receipt;
-use crate::model::receipt::verify_receipt;
+use crate::model::sheet;
+use crate::pipeline::archive;
+use crate::pipeline::export;
+use crate::pipeline::prove;
 use crate::store::audit as log;
+use crate::store::tree;
 
 /// `songkhao audit …`
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
     /// Show entries, oldest first, a readable Thai line each.
-    Show {
-        /// Only this account.
-        #[arg(long)]
-        account: Option<String>,
-        /// Only this post.
-        #[arg(long)]
-        post: Option<i64>,
-        /// Only this action, such as delivery.delivered.
-        #[arg(long)]
-        action: Option<Action>,
-        /// At most so many, the newest.
-        #[arg(long, default_value_t = 100)]
-        limit: i64,
-        /// The exact entries, one JSON object a line.
-        #[arg(long)]
-        json: bool,
-    },
+    Show(Show),
     /// Write the whole log to standard output: JSON lines that anybody can verify.
-    Export,
-    /// Write a small file with which anybody can check what one post sent.
+    Export {
+        /// A sheet of comma-separated values instead, to read, not to verify.
+        #[arg(long)]
+        csv: bool,
+        /// With --csv: not before this time, as 2026-11-22, "2026-11-22 14:00" or RFC 3339.
+        #[arg(long, requires = "csv", value_name = "TIME")]
+        since: Option<String>,
+        /// With --csv: before this time.
+        #[arg(long, requires = "csv", value_name = "TIME")]
+        until: Option<String>,
+    },
+    /// Write a small file with which anybody can check what one post sent, or that the log extends an older head.
+    #[command(group = clap::ArgGroup::new("what").required(true))]
     Receipt {
         /// The post.
-        post: i64,
+        #[arg(group = "what")]
+        post: Option<i64>,
+        /// A file with an older signed head.
+        #[arg(long, group = "what", value_name = "FILE")]
+        head: Option<PathBuf>,
+    },
+    /// Move the oldest part of the log into a file of its own, which verifies like an export.
+    Archive {
+        /// The file; it must not be there yet.
+        file: PathBuf,
+        /// Only what is older than this time, as 2026-01-01.
+        #[arg(long, value_name = "TIME")]
+        before: String,
     },
     /// Verify the log in the database, an export with --file, or a receipt with --receipt.
-    Verify {
-        /// A receipt of one post.
-        #[arg(long, conflicts_with = "file")]
-        receipt: Option<PathBuf>,
-        /// An export instead of the database.
-        #[arg(long)]
-        file: Option<PathBuf>,
-        /// A file with an older signed head that the log must extend.
-        #[arg(long)]
-        head: Option<PathBuf>,
-        /// The public key the log must be signed with, or a file that holds it.
-        #[arg(long)]
-        key: Option<String>,
-    },
+    Verify(Verify),
+}
+
+/// Which entries to show.
+#[derive(Debug, Args)]
+pub struct Show {
+    /// Only this account.
+    #[arg(long)]
+    account: Option<String>,
+    /// Only this post.
+    #[arg(long)]
+    post: Option<i64>,
+    /// Only this action, such as delivery.delivered.
+    #[arg(long)]
+    action: Option<Action>,
+    /// Only what this user, or this person at a command line, did.
+    #[arg(long)]
+    user: Option<String>,
+    /// Not before this time, as 2026-11-22, "2026-11-22 14:00" (in `timezone`) or RFC 3339.
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Before this time.
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// At most so many, the newest.
+    #[arg(long, default_value_t = 100)]
+    limit: i64,
+    /// The exact entries, one JSON object a line.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Carries out an audit command.
@@ -82,31 +111,35 @@ pub enum AuditCommand {
 /// The first broken entry (exit 1), or what the database says.
 pub async fn audit(config: Option<&Path>, command: AuditCommand) -> Result<(), Failure> {
     match command {
-        AuditCommand::Show { account, post, action, limit, json } => {
-            let action = action.map(|action| action.name().to_owned());
-            let filter = log::Filter { account, post, action, limit: Some(limit), ..log::Filter::default() };
-            show(&Desk::open(config).await?, &filter, json).await
+        AuditCommand::Show(wanted) => show(&Desk::open(config).await?, wanted).await,
+        AuditCommand::Export { csv: false, .. } => export_lines(&Desk::open(config).await?).await,
+        AuditCommand::Export { since, until, .. } => {
+            export_sheet(&Desk::open(config).await?, since.as_deref(), until.as_deref()).await
         }
-        AuditCommand::Export => export(&Desk::open(config).await?).await,
-        AuditCommand::Receipt { post } => receipt(&Desk::open(config).await?, post).await,
-        AuditCommand::Verify { receipt, file, head, key } => {
-            let head = head.map(|path| read(&path)).transpose()?;
-            let key = key.map(|key| key_from(&key)).transpose()?;
-            if let Some(receipt) = receipt {
-                return verify_one(&receipt, key.as_deref());
-            }
-            match file {
-                Some(file) => verify_file(&file, key.as_deref(), head.as_deref()),
-                None => verify_database(&Desk::open(config).await?, key.as_deref(), head.as_deref()).await,
-            }
+        AuditCommand::Receipt { post, head } => {
+            receipt(&Desk::open(config).await?, post, head.as_deref()).await
         }
+        AuditCommand::Archive { file, before } => {
+            archive_part(&Desk::open(config).await?, &file, &before).await
+        }
+        AuditCommand::Verify(wanted) => verify::verify(config, wanted).await,
     }
 }
 
-async fn show(desk: &Desk, filter: &log::Filter, as_json: bool) -> Result<(), Failure> {
+async fn show(desk: &Desk, wanted: Show) -> Result<(), Failure> {
+    let filter = log::Filter {
+        account: wanted.account,
+        post: wanted.post,
+        article: None,
+        action: wanted.action.map(|action| action.name().to_owned()),
+        user: wanted.user,
+        since: moment(wanted.since.as_deref(), desk.config.timezone)?,
+        until: moment(wanted.until.as_deref(), desk.config.timezone)?,
+        limit: Some(wanted.limit),
+    };
     let mut out = BufWriter::new(std::io::stdout().lock());
-    for sealed in log::list(&desk.db, filter).await? {
-        if as_json {
+    for sealed in log::list(&desk.db, &filter).await? {
+        if wanted.json {
             writeln!(out, "{}", sealed.entry)?;
             continue;
         }
@@ -119,182 +152,151 @@ async fn show(desk: &Desk, filter: &log::Filter, as_json: bool) -> Result<(), Fa
     Ok(out.flush()?)
 }
 
+async fn export_lines(desk: &Desk) -> Result<(), Failure> {
+    let signer = desk::signer(&desk.config)?;
+    record_export(desk, "lines").await?;
+    let head = export::seal_all(&desk.db, &signer, clock::now()).await?;
+    let out = BufWriter::new(std::io::stdout().lock());
+    Ok(export::write(&desk.db, &signer, &head, out).await?.flush()?)
+}
+
+async fn record_export(desk: &Desk, form: &str) -> Result<(), Failure> {
+    let mut entry = desk.stamp().entry(Action::AuditExported);
+    entry.detail = json!({ "form": form });
+    Ok(log::record(&desk.db, &entry).await?)
+}
+
 /// Entries read from the database at a time.
 const PAGE: i64 = 1_000;
 
-async fn export(desk: &Desk) -> Result<(), Failure> {
+async fn export_sheet(desk: &Desk, since: Option<&str>, until: Option<&str>) -> Result<(), Failure> {
+    let since = moment(since, desk.config.timezone)?.map_or(i64::MIN, clock::micros);
+    let until = moment(until, desk.config.timezone)?.map_or(i64::MAX, clock::micros);
     let signer = desk::signer(&desk.config)?;
-    log::record(&desk.db, &desk.stamp().entry(Action::AuditExported)).await?;
-    let head = seal_all(desk, &signer).await?;
-    let mut exporter = Exporter::new(BufWriter::new(std::io::stdout().lock()));
-    let mut next = 0;
+    record_export(desk, "sheet").await?;
+    let head = export::seal_all(&desk.db, &signer, clock::now()).await?;
+    let mut next = tree::beginning(&desk.db).await?.size();
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    write!(out, "{}", sheet::HEAD)?;
     while next < head.head.size {
-        for sealed in log::list_sealed(&desk.db, next, PAGE).await? {
-            if next == head.head.size {
-                break;
+        let page = log::list_sealed(&desk.db, next, PAGE).await?;
+        let last = page.last().and_then(|sealed| sealed.seq);
+        next = last.with_context(|| format!("entry {next} is missing; run `songkhao audit verify`"))? + 1;
+        for sealed in page.iter().filter(|sealed| (since..until).contains(&sealed.columns.at)) {
+            match audit::Entry::parse(&sealed.entry) {
+                Ok(entry) => write!(out, "{}", sheet::row(sealed.seq, &entry))?,
+                Err(error) => {
+                    return Err(anyhow::anyhow!("entry {:?} can't be read: {error}", sealed.seq).into());
+                }
             }
-            let seq = sealed.seq.unwrap_or(next);
-            let link = link_of(&sealed)?;
-            exporter
-                .entry(seq, &link, &sealed.entry, None)
-                .with_context(|| format!("entry {seq} can't be exported"))?;
-            next += 1;
         }
     }
-    exporter.finish(&head, signer.public_key(), &[])?.flush()?;
-    Ok(())
+    Ok(out.flush()?)
 }
 
-/// Writes the receipt of the entry that froze the post's exact bytes.
-async fn receipt(desk: &Desk, post: i64) -> Result<(), Failure> {
+async fn receipt(desk: &Desk, post: Option<i64>, older: Option<&Path>) -> Result<(), Failure> {
     let signer = desk::signer(&desk.config)?;
+    let older = older.map(heads_from).transpose()?.and_then(|mut heads| heads.pop());
     let mut entry = desk.stamp().entry(Action::AuditReceipt);
-    entry.post = Some(post.to_string());
-    log::record(&desk.db, &entry).await?;
-    let head = seal_all(desk, &signer).await?;
-    let filter = log::Filter { post: Some(post), ..log::Filter::default() };
-    let entries = log::list(&desk.db, &filter).await?;
-    let shows_bytes = |sealed: &&log::Sealed| {
-        audit::Entry::parse(&sealed.entry)
-            .is_ok_and(|entry| entry.payload.is_some() && entry.delivery.is_some())
-    };
-    let Some(sealed) = entries.iter().rev().find(shows_bytes) else {
-        return Err(anyhow::anyhow!("post {post} has no delivery yet, so nothing of it can be proven").into());
-    };
-    let seq = sealed.seq.context("the entry is not sealed yet; try again")?;
-    let mut leaves = Vec::new();
-    while (leaves.len() as u64) < head.head.size {
-        for sealed in log::list_sealed(&desk.db, leaves.len() as u64, PAGE).await? {
-            leaves.push(merkle::leaf_hash(sealed.entry.as_bytes()));
-        }
+    entry.post = post.map(|post| post.to_string());
+    if let Some(older) = &older {
+        entry.detail = json!({ "older": older.head.size });
     }
-    let made = make_receipt(&leaves, seq, &sealed.entry, &head, signer.public_key());
-    let made = made.context("the log does not match its own head; run `songkhao audit verify`")?;
+    log::record(&desk.db, &entry).await?;
+    let head = export::seal_all(&desk.db, &signer, clock::now()).await?;
+    let made = match (post, &older) {
+        (Some(post), _) => prove::post(&desk.db, &signer, &head, post).await?.with_context(|| {
+            format!("post {post} has no delivery yet, or its entries were archived: nothing of it can be proven here")
+        })?,
+        (None, Some(older)) => {
+            prove::extension(&desk.db, &signer, &head, older).await?.with_context(|| {
+                format!(
+                    "the log has {} entries and the older head {}: it was cut, or an older copy was restored; or the \
+                     older head ends in an archived part",
+                    head.head.size, older.head.size
+                )
+            })?
+        }
+        (None, None) => return Err(Failure::Usage("name a post, or a head with --head".to_owned())),
+    };
     write!(std::io::stdout().lock(), "{}", made.to_json())?;
     Ok(())
 }
 
-fn verify_one(path: &Path, key: Option<&str>) -> Result<(), Failure> {
-    match verify_receipt(&read(path)?, key) {
-        Ok(proven) => {
-            let trust = trusted(proven.trust);
-            good(&format!("entry {} is in the log of {}{trust}", proven.seq, proven.size))?;
-            writeln!(std::io::stdout().lock(), "{}", proven.entry)?;
-            Ok(())
-        }
-        Err(fault) => broken(&fault.to_string()),
-    }
-}
-
-fn trusted(trust: Trust) -> &'static str {
-    match trust {
-        Trust::Given => "",
-        Trust::OwnWord => " (the file's own key was trusted; give --key to be sure whose log it is)",
-    }
-}
-
-/// Seals what waits and gives the head over everything.
-async fn seal_all(desk: &Desk, signer: &Signer) -> Result<SignedHead, Failure> {
-    while log::seal(&desk.db, signer, clock::now()).await? > 0 {}
-    let note = log::newest_head(&desk.db).await?.context("nothing was logged yet")?;
-    Ok(note.parse()?)
-}
-
-fn link_of(sealed: &log::Sealed) -> Result<merkle::Hash, Failure> {
-    let link = sealed.link.as_deref().and_then(|link| merkle::from_hex(link.as_bytes()));
-    Ok(link.with_context(|| format!("entry {} has no readable link", sealed.seq.unwrap_or_default()))?)
-}
-
-fn verify_file(path: &Path, key: Option<&str>, head: Option<&str>) -> Result<(), Failure> {
-    let file = fs::File::open(path).with_context(|| path.display().to_string())?;
-    report(verify_export(BufReader::new(file), key, head), 0)
-}
-
-async fn verify_database(desk: &Desk, key: Option<&str>, older: Option<&str>) -> Result<(), Failure> {
+async fn archive_part(desk: &Desk, file: &Path, before: &str) -> Result<(), Failure> {
+    let before = moment(Some(before), desk.config.timezone)?.unwrap_or_default();
     let signer = desk::signer(&desk.config)?;
-    let (key, trust) = match key {
-        Some(key) => (key.trim().parse::<PublicKey>()?, Trust::Given),
-        None => (signer.public_key().clone(), Trust::Given),
-    };
-    let Some(note) = log::newest_head(&desk.db).await? else {
-        if log::count_sealed(&desk.db).await? > 0 {
-            return broken("the head is missing: the log was sealed, and its signed head is gone");
+    let mut out = std::io::stdout().lock();
+    match archive::archive(&desk.db, &signer, &desk.stamp(), before, file).await? {
+        Some(archived) => {
+            let (from, last) = (archived.from, archived.size - 1);
+            writeln!(
+                out,
+                "entries {from} to {last} are in {} now; keep it, nothing else has them",
+                file.display()
+            )?;
         }
-        return good(&format!(
-            "nothing is sealed yet; {} entries wait",
-            log::count_unsealed(&desk.db).await?
-        ));
-    };
-    let verdict = check_database(desk, &note, key, trust, older).await?;
-    if let Some(id) = log::list_stray(&desk.db).await?.first() {
-        return broken(&format!(
-            "row {id} of the log is neither sealed nor waiting: it was inserted past songkhao"
-        ));
+        None => writeln!(out, "nothing to archive: parts hold {} old entries or more", tree::BLOCK)?,
     }
-    report(verdict, log::count_unsealed(&desk.db).await?)
-}
-
-async fn check_database(
-    desk: &Desk,
-    note: &str,
-    key: PublicKey,
-    trust: Trust,
-    older: Option<&str>,
-) -> Result<Result<Verdict, Broken>, Failure> {
-    let mut head: SignedHead = note.parse()?;
-    let older = older.map(str::parse).transpose()?;
-    let mut checker = Checker::new(Chain::new(), older);
-    loop {
-        let page = log::list_sealed(&desk.db, checker.expected(), PAGE).await?;
-        if page.is_empty() {
-            return Ok(checker.finish(&head, key, Vec::new(), trust));
-        }
-        for sealed in page {
-            let seq = sealed.seq.unwrap_or_default();
-            if seq >= head.head.size {
-                // A daemon sealed on while we read; a newer head covers what came, or it was inserted.
-                head = log::newest_head(&desk.db).await?.context("the head vanished meanwhile")?.parse()?;
-            }
-            let link = link_of(&sealed)?;
-            if let Err(broken) = checker.entry(seq, &link, sealed.entry.as_bytes()) {
-                return Ok(Err(broken));
-            }
-        }
-    }
-}
-
-fn report(verdict: Result<Verdict, Broken>, waiting: i64) -> Result<(), Failure> {
-    match verdict {
-        Ok(verdict) => {
-            let trust = trusted(verdict.trust);
-            let extends = verdict
-                .extends
-                .map(|size| format!(", it extends the older head of {size}"))
-                .unwrap_or_default();
-            let waiting =
-                if waiting > 0 { format!(", {waiting} entries wait to be sealed") } else { String::new() };
-            good(&format!("{} entries are as they were sealed{extends}{waiting}{trust}", verdict.size))
-        }
-        Err(fault) => broken(&fault.to_string()),
-    }
-}
-
-fn good(text: &str) -> Result<(), Failure> {
-    writeln!(std::io::stdout().lock(), "good: {text}")?;
     Ok(())
 }
 
-fn broken(text: &str) -> Result<(), Failure> {
-    writeln!(std::io::stdout().lock(), "broken: {text}")?;
-    Err(Failure::No)
+/// The heads in a file: notes one behind the other, or the last head of an export.
+///
+/// # Errors
+/// When the file can't be read or holds no head.
+pub fn heads_from(path: &Path) -> anyhow::Result<Vec<SignedHead>> {
+    let named = || path.display().to_string();
+    let file = BufReader::new(fs::File::open(path).with_context(named)?);
+    let mut text = String::new();
+    for line in file.split(b'\n') {
+        let line = String::from_utf8(line.with_context(named)?).with_context(named)?;
+        // Of an export only the last line counts; a note begins with the log's name, never with a brace.
+        if line.starts_with('{') {
+            text = line;
+        } else {
+            text = text + &line + "\n";
+        }
+    }
+    if text.starts_with('{') {
+        let last: serde_json::Value = serde_json::from_str(&text).with_context(named)?;
+        text = last["head"]
+            .as_str()
+            .with_context(|| format!("{}: its last line has no head", named()))?
+            .to_owned();
+    }
+    checkpoint::parse_heads(&text).with_context(named)
 }
 
-fn read(path: &Path) -> anyhow::Result<String> {
-    fs::read_to_string(path).with_context(|| path.display().to_string())
+/// A time as people write it: RFC 3339, or a date, or a date and a time of day, in `zone`.
+fn moment(text: Option<&str>, zone: Tz) -> Result<Option<DateTime<Utc>>, Failure> {
+    let Some(text) = text else { return Ok(None) };
+    if let Ok(moment) = DateTime::parse_from_rfc3339(text) {
+        return Ok(Some(moment.to_utc()));
+    }
+    let date = || NaiveDate::parse_from_str(text, "%Y-%m-%d").map(|date| date.and_time(NaiveTime::MIN));
+    let local = NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M").or_else(|_| date());
+    match local.ok().and_then(|local| zone.from_local_datetime(&local).earliest()) {
+        Some(moment) => Ok(Some(moment.to_utc())),
+        None => Err(Failure::Usage(format!(
+            "{text:?} is no time; write 2026-11-22, \"2026-11-22 14:00\" or 2026-11-22T14:00:00+07:00"
+        ))),
+    }
 }
 
-/// A key given as it is, or a file that holds one.
-fn key_from(text: &str) -> anyhow::Result<String> {
-    let path = Path::new(text);
-    Ok(if path.is_file() { read(path)?.trim().to_owned() } else { text.trim().to_owned() })
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_in_the_newsrooms_zone() {
+        let read =
+            |text| moment(Some(text), chrono_tz::Asia::Bangkok).ok().flatten().map(|at| at.to_rfc3339());
+        assert_eq!(read("2026-11-22").as_deref(), Some("2026-11-21T17:00:00+00:00"));
+        assert_eq!(read("2026-11-22 14:30").as_deref(), Some("2026-11-22T07:30:00+00:00"));
+        assert_eq!(read("2026-11-22T14:30:00+07:00").as_deref(), Some("2026-11-22T07:30:00+00:00"));
+        assert!(
+            matches!(moment(Some("22/11/2026"), Tz::UTC), Err(Failure::Usage(text)) if text.contains("22/11/2026"))
+        );
+    }
 }

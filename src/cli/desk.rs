@@ -121,6 +121,21 @@ pub fn signer(config: &Config) -> anyhow::Result<Signer> {
     Ok(keys(config)?.audit_signer(LOG)?)
 }
 
+/// The signer of audit heads, of a key that is there already: who only looks must not make a new one.
+///
+/// # Errors
+/// When there is no key file, or it can't be read or holds too little.
+pub fn known_signer(config: &Config) -> anyhow::Result<Signer> {
+    let path = config.key_file();
+    anyhow::ensure!(
+        config.keys.secret.is_some() || path.exists(),
+        "the key file {} is not there: put it back from its backup, or give the log's public key with --key; a daemon \
+         that starts without it goes on under a new key and says so in the log",
+        path.display()
+    );
+    signer(config)
+}
+
 /// Our own keys.
 ///
 /// # Errors

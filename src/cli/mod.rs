@@ -21,6 +21,7 @@ pub mod promotion;
 pub mod account;
 pub mod connect;
 pub mod audit;
+pub mod verify;
 pub mod user;
 
 use std::io;

@@ -22,11 +22,13 @@ use crate::config;
 use crate::daemon;
 use crate::metric;
 use crate::model::audit::Action;
+use crate::model::hash;
 use crate::pipeline;
 use crate::pipeline::Context;
 use crate::store::audit;
 use crate::store::gap;
 use crate::store::gap::Cause;
+use crate::store::setting;
 use crate::web;
 use crate::web::App;
 
@@ -116,21 +118,26 @@ pub async fn serve(
 /// Reads the configuration again. A broken one is refused, and the old one stays in force.
 async fn reload(old: &Arc<Context>, path: Option<&Path>) -> Option<Arc<Context>> {
     let mut entry = old.stamp("daemon").entry(Action::ConfigLoaded);
-    let next = match fresh(old, path).await {
+    let (next, recorded) = match fresh(old, path).await {
         Ok(next) => {
-            let changes = config::difference(&old.config, &next.config);
+            let settings = &next.config.settings;
+            let changes = config::difference(&old.config.settings, settings);
             info!(changes = changes.len(), "Reloaded the configuration: {} settings changed", changes.len());
-            entry.detail = json!({ "changes": changes });
-            Some(Arc::new(next))
+            entry.detail = json!({
+                "changes": changes, "since": "the last load",
+                "settings_hash": hash::sha256_hex(json!(settings).to_string().as_bytes()),
+            });
+            let recorded = setting::replace(&old.db, &entry, settings).await;
+            (Some(Arc::new(next)), recorded)
         }
         Err(reason) => {
             error!(reason, "The configuration was not reloaded; the old one stays in force");
             entry.action = Action::ConfigRefused;
             entry.detail = json!({ "reason": reason });
-            None
+            (None, audit::record(&old.db, &entry).await)
         }
     };
-    if let Err(error) = audit::record(&old.db, &entry).await {
+    if let Err(error) = recorded {
         error!(error = %error, "The reload could not be recorded");
     }
     next

@@ -18,6 +18,7 @@ pub mod reader;
 pub mod value;
 pub mod secret;
 pub mod service;
+pub mod audit;
 pub mod source;
 pub mod account;
 pub mod template;
@@ -26,6 +27,7 @@ pub mod check;
 pub mod manual;
 
 use crate::config::account::Account;
+use crate::config::audit::Audit;
 use crate::config::env::Env;
 use crate::config::fault::Faults;
 use crate::config::reader::Reader;
@@ -61,6 +63,8 @@ section! {
         style: Style,
         /// Keys of our own.
         keys: Keys,
+        /// Signed heads of the audit log, sent elsewhere.
+        audit: Audit,
         /// What is watched.
         sources "source": Vec<Source> = [],
         /// Where to post.
@@ -116,9 +120,8 @@ impl Config {
     }
 }
 
-/// What changed from `old` to `new`, a line each, in the order of the keys; of secrets only that they did.
-pub fn difference(old: &Config, new: &Config) -> Vec<String> {
-    let (old, new) = (&old.settings, &new.settings);
+/// What changed from the settings `old` to `new`, a line each, in the order of the keys; of secrets only that they did.
+pub fn difference(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Vec<String> {
     let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     let line = |key: &String| match (old.get(key), new.get(key)) {
         (Some(before), Some(after)) if before != after => Some(format!("{key}: {before} → {after}")),

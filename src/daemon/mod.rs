@@ -21,13 +21,17 @@ use tracing::warn;
 mod dispatch;
 
 use crate::clock;
+use crate::config;
+use crate::config::Config;
 use crate::metric;
 use crate::model::audit::Action;
+use crate::model::hash;
 use crate::pipeline;
 use crate::pipeline::Clock;
 use crate::pipeline::Context;
 use crate::pipeline::Step;
 use crate::store::account;
+use crate::store::anchor;
 use crate::store::article;
 use crate::store::audit;
 use crate::store::audit::Stamp;
@@ -40,6 +44,8 @@ use crate::store::leap;
 use crate::store::node;
 use crate::store::node::Seat;
 use crate::store::promotion;
+use crate::store::setting;
+use crate::store::signing_key;
 use crate::store::source;
 use crate::store::sqlite;
 
@@ -48,6 +54,9 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
 /// How long sends in flight may take after a stop (design.md section 4).
 pub const GRACE: Duration = Duration::from_secs(20);
+
+/// The longest the loop that sends heads sleeps: another node may have moved its next turn.
+const LONGEST_REST: Duration = Duration::from_secs(30);
 
 /// The least time between two looks of a loop: to it, a burst of commits is one change.
 const BREATH: Duration = Duration::from_millis(10);
@@ -99,18 +108,46 @@ pub struct Presence {
 /// # Errors
 /// When another live daemon has the name, or the database can't be used.
 pub async fn take_seat(context: &Context) -> db::Result<Seat> {
+    let binary = tokio::task::spawn_blocking(hash_of_binary);
     let seat = node::start(&context.db, &context.node, &context.boot, context.now()).await?;
     if let Some(gap) = gap::greet(&context.db, &context.stamp("daemon")).await? {
         pipeline::deliver::warn_of_gap(&gap);
     }
     let mut entry = context.stamp("daemon").entry(Action::DaemonStarted);
-    entry.detail = json!({ "version": env!("CARGO_PKG_VERSION"), "boot": context.boot });
+    let binary = binary.await.unwrap_or_default();
+    entry.detail = json!({ "version": env!("CARGO_PKG_VERSION"), "binary": binary, "boot": context.boot });
     audit::record(&context.db, &entry).await?;
+    note_settings(context).await?;
     adopt(context).await?;
+    pipeline::anchor::look_back(context).await?;
     source::release_own(&context.db, &context.node, context.now()).await?;
     recover(&context.db, context.now()).await?;
     pipeline::reconcile::release(context).await?;
     Ok(seat)
+}
+
+/// SHA-256 of the program that runs, in hex: with it the log tells which one did what. `None` where it can't be read.
+fn hash_of_binary() -> Option<String> {
+    let mut program = std::fs::File::open(std::env::current_exe().ok()?).ok()?;
+    let mut digest = hash::Sha256::default();
+    // In pieces: the whole program would stay in memory beside itself.
+    std::io::copy(&mut program, &mut digest).ok()?;
+    Some(digest.hex())
+}
+
+/// Says in the log with which settings the daemon runs, and what changed since this node's last start.
+async fn note_settings(context: &Context) -> db::Result<()> {
+    let settings = &context.config.settings;
+    let before = setting::find(&context.db, &context.node).await?;
+    let is_first = before.is_none();
+    let before = before.unwrap_or_else(|| Config::default().settings);
+    let mut entry = context.stamp("daemon").entry(Action::ConfigLoaded);
+    entry.detail = json!({
+        "changes": config::difference(&before, settings),
+        "since": if is_first { "the defaults" } else { "the last start" },
+        "settings_hash": hash::sha256_hex(json!(settings).to_string().as_bytes()),
+    });
+    setting::replace(&context.db, &entry, settings).await
 }
 
 /// Takes the seat and keeps it: the presence ends, and `stop` is cancelled, if another daemon takes the name.
@@ -143,6 +180,14 @@ pub async fn adopt(context: &Context) -> db::Result<()> {
     source::ensure(&context.db, &sources, context.now()).await?;
     let names: Vec<String> = accounts.into_iter().map(|(name, _)| name).collect();
     let stamp = context.stamp("daemon");
+    anchor::ensure(&context.db, &pipeline::anchor::places(&context.config.audit)).await?;
+    if let Some(former) = signing_key::adopt(&context.db, &stamp, context.signer.public_key()).await? {
+        warn!(
+            former,
+            "The audit log is signed by a new key from now on, {}: tell those who keep the old one",
+            context.signer.public_key()
+        );
+    }
     let cancelled = delivery::cancel_removed(&context.db, &stamp, &names, &context.policy("")).await?;
     if cancelled > 0 {
         warn!(
@@ -174,6 +219,9 @@ pub async fn work(context: Arc<Context>, pulse: Arc<Pulse>, stop: CancellationTo
     loops.spawn(edit(context.clone(), stop.clone()));
     loops.spawn(reconcile(context.clone(), stop.clone()));
     loops.spawn(seal(context.clone(), stop.clone()));
+    if !pipeline::anchor::places(&context.config.audit).is_empty() {
+        loops.spawn(anchor(context.clone(), stop.clone()));
+    }
     if context.db.is_postgres() {
         loops.spawn(listen(context.db.clone(), stop.clone()));
     }
@@ -200,6 +248,7 @@ pub async fn leave(context: &Context, presence: Presence, aborted: usize) {
             json!({ "version": env!("CARGO_PKG_VERSION"), "boot": context.boot, "aborted": aborted });
         audit::record(&context.db, &entry).await?;
         while pipeline::seal::step(context).await? == Step::Worked {}
+        pipeline::anchor::last_word(context).await?;
         if let Ok(Some(seat)) = presence.beat.await {
             seat.stop(&context.db, context.now()).await?;
         }
@@ -296,6 +345,20 @@ async fn seal(context: Arc<Context>, stop: CancellationToken) {
         if attempt("seal", pipeline::seal::step(&context)).await == Step::Idle {
             stop.run_until_cancelled(tokio::time::sleep(LONGEST_SLEEP / 2)).await;
         }
+    }
+}
+
+/// Sends signed heads to the places outside.
+async fn anchor(context: Arc<Context>, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        if attempt("anchor", pipeline::anchor::step(&context)).await == Step::Worked {
+            continue;
+        }
+        let now = context.now();
+        let next = anchor::next_moment(&context.db).await.unwrap_or_default();
+        let sleep = next.map_or(LONGEST_REST, |next| (next - now).to_std().unwrap_or_default());
+        let sleep = sleep.clamp(LONGEST_SLEEP, LONGEST_REST);
+        stop.run_until_cancelled(tokio::time::sleep(sleep)).await;
     }
 }
 

@@ -3,6 +3,7 @@
 //! An entry is written as JSON once, by [`Entry::canonical`]. That string is what the store keeps,
 //! what is hashed and what is exported; nothing ever serialises it a second time. Format: docs/audit.md.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use chrono::{DateTime, Datelike, SecondsFormat, SubsecRound, Timelike, Utc};
@@ -16,6 +17,12 @@ use crate::model::post::Payload;
 
 /// What every canonical entry begins with; the export's line format leans on it.
 pub const OPENING: &str = "{\"at\":\"";
+
+/// When a canonical entry was made, from its bytes alone; `None` if they don't begin as one does.
+pub fn moment_of(canonical: &[u8]) -> Option<DateTime<Utc>> {
+    let text = canonical.strip_prefix(OPENING.as_bytes())?.get(..27)?;
+    Some(DateTime::parse_from_rfc3339(std::str::from_utf8(text).ok()?).ok()?.to_utc())
+}
 
 /// Who acted. JSON: an object whose first key tells which kind it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -177,6 +184,54 @@ impl Serialize for Entry {
     }
 }
 
+/// What a store files an entry under, beside its bytes. It follows from them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Columns {
+    /// When, in microseconds since 1970.
+    pub at: i64,
+    /// The action's name.
+    pub action: String,
+    /// The article, if it is called by a number.
+    pub article: Option<i64>,
+    /// The post.
+    pub post: Option<i64>,
+    /// The delivery.
+    pub delivery: Option<i64>,
+    /// The account's name.
+    pub account: Option<String>,
+}
+
+/// The few keys of an entry that [`Columns`] follow from; the rest is skipped unread.
+#[derive(Deserialize)]
+struct Filed<'a> {
+    #[serde(borrow)]
+    action: Cow<'a, str>,
+    #[serde(default)]
+    article: Option<Cow<'a, str>>,
+    #[serde(default)]
+    post: Option<Cow<'a, str>>,
+    #[serde(default)]
+    delivery: Option<Cow<'a, str>>,
+    #[serde(default)]
+    account: Option<Cow<'a, str>>,
+}
+
+impl Columns {
+    /// What a canonical entry is filed under; `None` if it can't be read.
+    pub fn of(canonical: &str) -> Option<Columns> {
+        let filed: Filed<'_> = serde_json::from_str(canonical).ok()?;
+        let number = |id: Option<Cow<'_, str>>| id.and_then(|id| id.parse().ok());
+        Some(Columns {
+            at: moment_of(canonical.as_bytes())?.timestamp_micros(),
+            action: filed.action.into_owned(),
+            article: number(filed.article),
+            post: number(filed.post),
+            delivery: number(filed.delivery),
+            account: filed.account.map(Cow::into_owned),
+        })
+    }
+}
+
 /// One table for the enum, the names and the Thai labels, so that none can be forgotten.
 macro_rules! actions {
     ($($variant:ident $name:literal $label:literal;)*) => {
@@ -279,6 +334,7 @@ actions! {
     AuditReceipt "audit.receipt" "ออกใบรับรองบันทึก";
     AuditPruned "audit.pruned" "ย้ายบันทึกเก่าเข้าคลัง";
     AuditKeyChanged "audit.key_changed" "เปลี่ยนกุญแจลงนาม";
+    AuditGapFound "audit.gap_found" "พบว่าบันทึกขาดหายไปจากที่เคยส่งออก";
 }
 
 impl Serialize for Action {

@@ -157,6 +157,31 @@ impl FromStr for SignedHead {
     }
 }
 
+/// Reads any number of notes, one behind the other, as a file that each new head is appended to holds them.
+///
+/// # Errors
+/// The first fault; its line counts from the beginning of `text`.
+pub fn parse_heads(text: &str) -> Result<Vec<SignedHead>, HeadError> {
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let notes = lines.chunks(NOTE_LINES).enumerate();
+    let parsed = notes.map(|(number, note)| {
+        note.concat().parse().map_err(|error| match error {
+            HeadError::Malformed { line, what } => {
+                HeadError::Malformed { line: number * NOTE_LINES + line, what }
+            }
+            other => other,
+        })
+    });
+    let heads: Vec<SignedHead> = parsed.collect::<Result<_, HeadError>>()?;
+    if heads.is_empty() {
+        return Err(HeadError::Malformed { line: 1, what: "there is no head here" });
+    }
+    Ok(heads)
+}
+
+/// How many lines a note has.
+const NOTE_LINES: usize = 5;
+
 /// Reads `note` and verifies it with `key`.
 pub fn verify(note: &str, key: &PublicKey) -> Result<Head, HeadError> {
     let signed: SignedHead = note.parse()?;

@@ -7,9 +7,14 @@
 
 use std::fmt;
 
+use chrono::DateTime;
+use chrono::TimeDelta;
+use chrono::Utc;
+
+use crate::model::audit;
 use crate::model::chain::Chain;
 use crate::model::checkpoint::{HeadError, PublicKey, SignedHead};
-use crate::model::merkle::Hash;
+use crate::model::merkle::{Hash, Node};
 
 /// What was proven.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,11 +31,28 @@ pub struct Verdict {
     pub trust: Trust,
     /// How many heads between the entries were checked too.
     pub heads: u64,
-    /// The size of the older head that this log was shown to extend.
-    pub extends: Option<u64>,
+    /// The sizes of the older heads that this log was shown to extend, smallest first.
+    pub extends: Vec<u64>,
+    /// Where the clock went back; no fault of the log, but whoever reads times should know.
+    pub turned_back: Vec<TurnedBack>,
     /// Keys that signed heads before the present one did; trusted because the evidence lists them.
     pub former_keys: Vec<PublicKey>,
 }
+
+/// An entry whose time is well before that of the entry in front of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TurnedBack {
+    /// The entry.
+    pub seq: u64,
+    /// By how many seconds.
+    pub seconds: i64,
+}
+
+/// Entries of several nodes lie a little out of order, and clocks differ a little; less than this says nothing.
+const OUT_OF_ORDER: TimeDelta = TimeDelta::seconds(60);
+
+/// More places than these are not listed: one is enough to look at the clocks.
+const MOST_TURNS: usize = 100;
 
 /// Where the key came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,17 +188,75 @@ pub enum Fault {
     },
     /// The log doesn't extend what the older head was signed over.
     #[error(
-        "the log is not the one the older head was signed over: among its first {size} entries history was rewritten"
+        "the log is not the one the older head was signed over: among the entries {first} to {last} history was rewritten, or an older copy was restored and went on",
+        last = size.saturating_sub(1)
     )]
     Forked {
+        /// The first entry after the last older head that fits.
+        first: u64,
         /// How many the older head covers.
         size: u64,
     },
+    /// A row of the database beside the entries is wrong; a text that ends the sentence "the database …".
+    #[error("the database {0}")]
+    Row(String),
     /// A receipt's proof doesn't lead from its entry to the signed root.
     #[error(
         "the entry is not in the log that the head was signed over: the entry, its number or the proof was changed"
     )]
     NotIncluded,
+}
+
+impl Fault {
+    /// What to do about it, as a sentence that begins small and has no full stop.
+    pub fn cure(&self) -> &'static str {
+        match self {
+            Fault::Unreadable(_) => "check that the file is the one meant and can be read",
+            Fault::CutLine | Fault::NoHead => {
+                "fetch or export it again to its end; if it was whole when it was kept, somebody shortened it"
+            }
+            Fault::LongLine(_) | Fault::Form(_) | Fault::Claim(_) => {
+                "give the file as songkhao wrote it, byte for byte; if it was not converted on its way, it was changed"
+            }
+            Fault::Order { .. }
+            | Fault::Link
+            | Fault::Stretch { .. }
+            | Fault::Rewritten { .. }
+            | Fault::Cut { .. }
+            | Fault::Appended { .. } => {
+                "compare this entry with an earlier export or a backup, and ask who could write to the database or the file since"
+            }
+            Fault::Head(HeadError::OtherKey { .. }) => {
+                "ask whoever keeps the log for its present key by a way you trust; if the key was changed, an entry audit.key_changed says so; else it is another log, or somebody else's"
+            }
+            Fault::Head(_) => {
+                "compare the head with one that was sent out; if none fits, somebody without the key changed it"
+            }
+            Fault::Key(_) => "give the public key as it was handed out, one line",
+            Fault::FormerKey { .. } => {
+                "check with the keeper that audit.key_changed in this log was meant, then use the present key"
+            }
+            Fault::OldHead(HeadError::OtherKey { .. }) => {
+                "look whether this head belongs to another log; a head by a former key needs an export that lists the key"
+            }
+            Fault::OldHead(_) => "keep heads as they were sent, line feeds included, and give this one again",
+            Fault::Shrunk { .. } => {
+                "look for the missing entries in an export made after the head, and in what the platforms show; if a backup was restored on purpose, its gap is this"
+            }
+            Fault::TooOld { .. } => {
+                "verify the earlier part with this head, and this part with the earlier part's head"
+            }
+            Fault::Forked { .. } => {
+                "compare with an export made before the head; if a backup was restored on purpose, what it lacked is found there alone"
+            }
+            Fault::Row(_) => {
+                "the sealed entries tell the truth: compare with them, and ask who could write to the database"
+            }
+            Fault::NotIncluded => {
+                "ask for the receipt again; if it comes out the same, the log does not hold this entry"
+            }
+        }
+    }
 }
 
 /// Checks entries one by one, then the head over them. Holds O(log n) hashes, and the heads on the way.
@@ -187,19 +267,29 @@ pub struct Checker {
     /// The line of the entry `from`, if the evidence has lines.
     first_line: Option<u64>,
     waypoints: Vec<SignedHead>,
-    older: Option<SignedHead>,
-    /// Our root at the size of the older head, once reached.
-    older_root: Option<Hash>,
+    /// By size, each with our root at that size, once reached.
+    older: Vec<(SignedHead, Option<Hash>)>,
+    /// When the last entry was made.
+    last_at: Option<DateTime<Utc>>,
+    turned_back: Vec<TurnedBack>,
 }
 
 impl Checker {
     /// Starts at the state that `chain` holds: [`Chain::new`] for a whole log.
     ///
-    /// `older` is a head from an earlier day that the log must turn out to extend.
-    pub fn new(chain: Chain, older: Option<SignedHead>) -> Checker {
-        let from = chain.size();
-        let mut checker =
-            Checker { chain, from, first_line: None, waypoints: Vec::new(), older, older_root: None };
+    /// `older` are heads from earlier days that the log must turn out to extend.
+    pub fn new(chain: Chain, mut older: Vec<SignedHead>) -> Checker {
+        older.sort_by_key(|head| head.head.size);
+        older.dedup();
+        let mut checker = Checker {
+            from: chain.size(),
+            chain,
+            first_line: None,
+            waypoints: Vec::new(),
+            older: older.into_iter().map(|head| (head, None)).collect(),
+            last_at: None,
+            turned_back: Vec::new(),
+        };
         checker.pass_older();
         checker
     }
@@ -216,17 +306,43 @@ impl Checker {
         self.chain.size()
     }
 
+    /// The log as far as it was taken.
+    pub fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
     /// Takes the next entry: its number and link as recorded, and its exact bytes.
     pub fn entry(&mut self, seq: u64, link: &Hash, entry: &[u8]) -> Result<(), Broken> {
+        self.entry_with(seq, link, entry, |_, _| {})
+    }
+
+    /// As [`Checker::entry`]; `completed` gets each tree node that is now final, the leaf first.
+    pub fn entry_with(
+        &mut self,
+        seq: u64,
+        link: &Hash,
+        entry: &[u8],
+        completed: impl FnMut(Node, Hash),
+    ) -> Result<(), Broken> {
         let expected = self.expected();
         if seq != expected {
             return Err(self.broken_at(expected, Fault::Order { found: seq }));
         }
-        if self.chain.push(entry, |_, _| {}).link != *link {
+        if self.chain.push(entry, completed).link != *link {
             return Err(self.broken_at(expected, Fault::Link));
         }
+        self.watch_clock(seq, entry);
         self.pass_older();
         Ok(())
+    }
+
+    fn watch_clock(&mut self, seq: u64, entry: &[u8]) {
+        let Some(at) = audit::moment_of(entry) else { return };
+        let back = self.last_at.map_or(TimeDelta::zero(), |last| last - at);
+        if back > OUT_OF_ORDER && self.turned_back.len() < MOST_TURNS {
+            self.turned_back.push(TurnedBack { seq, seconds: back.num_seconds() });
+        }
+        self.last_at = Some(at);
     }
 
     /// Takes a head that was signed right after the last entry taken.
@@ -260,7 +376,9 @@ impl Checker {
         let at_head = |fault| Broken { line: last_line, seq: None, fault };
         head.verify(&key).map_err(|error| at_head(Fault::Head(error)))?;
         self.check_waypoints(&key, &former_keys)?;
-        if let Some(idle) = self.idle_key(&key, &former_keys) {
+        // A database keeps every key that ever signed; an export lists those that it needs.
+        let idle = self.first_line.and_then(|_| self.idle_key(&key, &former_keys));
+        if let Some(idle) = idle {
             let claim = format!("that {} signed one of the heads between the entries", idle.short());
             return Err(at_head(Fault::Claim(claim)));
         }
@@ -278,9 +396,9 @@ impl Checker {
             return Err(self.broken_at(first, Fault::Rewritten { first, last }));
         }
         let extends = self.check_older(&key, &former_keys)?;
-        let Checker { from, waypoints, .. } = self;
+        let Checker { from, waypoints, turned_back, .. } = self;
         let (root, heads) = (head.head.root, waypoints.len() as u64);
-        Ok(Verdict { from, size, root, key, trust, heads, extends, former_keys })
+        Ok(Verdict { from, size, root, key, trust, heads, extends, turned_back, former_keys })
     }
 
     /// Every head on the way must be signed by the present key or a former one.
@@ -306,22 +424,32 @@ impl Checker {
         former_keys.iter().enumerate().find(idle).map(|(_, former)| former)
     }
 
-    fn check_older(&self, key: &PublicKey, former_keys: &[PublicKey]) -> Result<Option<u64>, Broken> {
-        let Some(older) = &self.older else { return Ok(None) };
+    /// The sizes of the older heads, if every one fits.
+    fn check_older(&self, key: &PublicKey, former_keys: &[PublicKey]) -> Result<Vec<u64>, Broken> {
         let nowhere = |seq, fault| Broken { line: None, seq, fault };
-        verify_by_any(older, key, former_keys).map_err(|error| nowhere(None, Fault::OldHead(error)))?;
-        let (size, have) = (older.head.size, self.chain.size());
-        match self.older_root {
-            Some(root) if root == older.head.root => Ok(Some(size)),
-            Some(_) => Err(nowhere(Some(self.from), Fault::Forked { size })),
-            None if size > have => Err(nowhere(Some(have), Fault::Shrunk { size })),
-            None => Err(nowhere(None, Fault::TooOld { size, from: self.from })),
+        let (mut sizes, have, mut first) = (Vec::new(), self.chain.size(), self.from);
+        for (older, root) in &self.older {
+            verify_by_any(older, key, former_keys).map_err(|error| nowhere(None, Fault::OldHead(error)))?;
+            let size = older.head.size;
+            match root {
+                Some(root) if *root == older.head.root => sizes.push(size),
+                Some(_) => return Err(nowhere(Some(first), Fault::Forked { first, size })),
+                None if size > have => return Err(nowhere(Some(have), Fault::Shrunk { size })),
+                None => return Err(nowhere(None, Fault::TooOld { size, from: self.from })),
+            }
+            first = size;
         }
+        Ok(sizes)
     }
 
     fn pass_older(&mut self) {
-        if self.older.as_ref().is_some_and(|older| older.head.size == self.chain.size()) {
-            self.older_root = Some(self.chain.root());
+        let size = self.chain.size();
+        let from = self.older.partition_point(|(older, _)| older.head.size < size);
+        for (older, root) in &mut self.older[from..] {
+            if older.head.size != size {
+                break;
+            }
+            *root = Some(self.chain.root());
         }
     }
 
@@ -347,7 +475,11 @@ impl Checker {
 }
 
 /// Verifies with the one of the keys whose id the head names; with none of them, names the present key.
-fn verify_by_any(head: &SignedHead, key: &PublicKey, former_keys: &[PublicKey]) -> Result<(), HeadError> {
+pub(super) fn verify_by_any(
+    head: &SignedHead,
+    key: &PublicKey,
+    former_keys: &[PublicKey],
+) -> Result<(), HeadError> {
     let signer = head.signer();
     let key = former_keys.iter().find(|former| former.short() == signer).unwrap_or(key);
     head.verify(key).map(|_| ())
@@ -371,7 +503,7 @@ mod tests {
             chain.push(entry.as_bytes(), |_, _| {});
         }
         let head = signer().sign(chain.size(), chain.root());
-        let mut checker = Checker::new(Chain::new(), None);
+        let mut checker = Checker::new(Chain::new(), Vec::new());
         for (seq, link, entry) in rows {
             checker.entry(*seq, link, entry.as_bytes())?;
         }

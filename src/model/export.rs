@@ -117,12 +117,13 @@ impl<W: Write> Exporter<W> {
 /// Verifies an export from its bytes alone, and names the first thing that is wrong.
 ///
 /// `key` is the public key the reader knows the log by; without it the file's own is believed and
-/// [`Verdict::trust`] says so. `head` is the text of an older head that the log must extend.
-/// Memory stays at one line, a few hashes and the heads on the way.
-pub fn verify_export(lines: impl BufRead, key: Option<&str>, head: Option<&str>) -> Result<Verdict, Broken> {
+/// [`Verdict::trust`] says so. `heads` is the text of any number of older heads that the log must extend.
+/// Memory stays at one line, a few hashes, the older heads and those on the way.
+pub fn verify_export(lines: impl BufRead, key: Option<&str>, heads: Option<&str>) -> Result<Verdict, Broken> {
     let nowhere = |fault| Broken { line: None, seq: None, fault };
     let key = key.map(str::parse).transpose().map_err(|error| nowhere(Fault::Key(error)))?;
-    let older = head.map(str::parse).transpose().map_err(|error| nowhere(Fault::OldHead(error)))?;
+    let older = heads.map_or(Ok(Vec::new()), checkpoint::parse_heads);
+    let older = older.map_err(|error| nowhere(Fault::OldHead(error)))?;
     let mut lines = Lines { lines, number: 0, buffer: Vec::new() };
 
     let mut checker = Checker::new(Chain::new(), older.clone()).starting_at_line(1);
@@ -307,6 +308,8 @@ mod tests {
     use crate::model::audit::{Action, Actor, Entry};
     use crate::model::checkpoint::{HeadError, Signer};
     use crate::model::post::Payload;
+    use crate::model::python::agreements;
+    use crate::model::python::verify_in_python;
 
     const ENTRIES: u64 = 60;
     /// Entries that carry a head: of sizes 8, 24 and 48, the first by the key before the change.
@@ -469,7 +472,7 @@ mod tests {
         assert_eq!(verdict.former_keys, [signer(6).public_key().clone()]);
         let key = signer(7).public_key().to_string();
         let verdict = verify_export(&good[..], Some(&key), Some(&head(17, 7))).unwrap();
-        assert_eq!((verdict.trust, verdict.extends), (Trust::Given, Some(17)));
+        assert_eq!((verdict.trust, verdict.extends), (Trust::Given, vec![17]));
         let empty = export_part(&[], 0, 6, 7);
         assert_eq!(verify(&empty).unwrap().size, 0);
     }
@@ -496,41 +499,13 @@ mod tests {
                     usize::from(found(&good, &mutate(kind, &good, &mut dice)));
             }
         }
-        // Some changes change nothing (a line swapped with itself); nearly all must change something.
-        assert!(counts.values().all(|&count| count > MUTATIONS * 3 / 4), "{counts:?}");
+        println!("{counts:?}");
+        // Some changes change nothing (a line swapped with itself), so a few more are tried than are to be found.
+        assert!(counts.values().all(|&count| count >= 1000), "{counts:?}");
     }
 
     /// Of each kind; with 14 kinds this is the bulk of the test's time in a debug build.
-    const MUTATIONS: usize = 1000;
-
-    /// What docs/verify_audit.py says of each file: line and entry, or `None` if it is good.
-    fn verify_in_python(arguments: &[&str], exports: &[Vec<u8>]) -> Vec<Option<(Option<u64>, Option<u64>)>> {
-        let folder = tempfile::tempdir().unwrap();
-        let write = |(number, export): (usize, &Vec<u8>)| {
-            let path = folder.path().join(number.to_string());
-            std::fs::write(&path, export).unwrap();
-            path
-        };
-        let output = std::process::Command::new("python3")
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/verify_audit.py"))
-            .args(arguments)
-            .args(exports.iter().enumerate().map(write))
-            .output()
-            .expect("the tests need python3 (3.8 or later) in the PATH");
-        let said = String::from_utf8(output.stdout).unwrap();
-        assert_eq!(said.lines().count(), exports.len(), "{}", String::from_utf8_lossy(&output.stderr));
-        assert_eq!(output.status.success(), !said.contains("BROKEN"));
-        let number = |text: &str, what: &str| -> Option<u64> {
-            let digits = text.split_once(what)?.1;
-            digits[..digits.find(|c: char| !c.is_ascii_digit())?].parse().ok()
-        };
-        let place = |line: &str| {
-            let broken = line.split_once("BROKEN: ")?.1;
-            let place = broken.split_inclusive(": ").next()?;
-            Some((number(place, "line "), number(place, "entry ")))
-        };
-        said.lines().map(place).collect()
-    }
+    const MUTATIONS: usize = 1100;
 
     #[track_caller]
     fn agree(arguments: &[&str], key: Option<&str>, head: Option<&str>, exports: &[Vec<u8>]) {
@@ -549,7 +524,8 @@ mod tests {
             vec![whole.clone(), part.clone(), export_part(&[], 0, 6, 7), Vec::new(), rewritten(9)];
         let mut dice = Dice(7);
         for kind in KINDS {
-            exports.extend((0..20).map(|_| mutate(kind, &whole, &mut dice)));
+            let times = agreements() / KINDS.len() + 1;
+            exports.extend((0..times).map(|_| mutate(kind, &whole, &mut dice)));
             exports
                 .extend((0..5).map(|_| mutate(kind, &part, &mut dice)).filter(|_| kind != "line renumbered"));
         }
@@ -577,6 +553,10 @@ mod tests {
             export_part(&entries(), 40, 7, 7),
             export_part(&[], 0, 6, 7),
         ];
+        // Several heads at once: the first one that doesn't fit is named.
+        let several = [head(30, 7), head(8, 6), head(40, 7)].concat();
+        std::fs::write(&file, &several).unwrap();
+        agree(&["--head", file.to_str().unwrap()], None, Some(&several), &exports);
         for (size, seed) in [(0, 7), (8, 6), (30, 7), (31, 7), (40, 7), (60, 7), (60, 5)] {
             let head = head(size, seed);
             std::fs::write(&file, &head).unwrap();
@@ -681,8 +661,28 @@ mod tests {
             Some(&head(31, 7)),
             None,
             Some(0),
-            "among its first 31 entries history was rewritten",
+            "among the entries 0 to 30 history was rewritten",
         );
+    }
+
+    #[test]
+    fn of_several_older_heads_the_first_that_does_not_fit_narrows_the_place() {
+        let heads = [head(40, 7), head(8, 6), head(20, 7)].concat();
+        assert_eq!(verify_export(&export()[..], None, Some(&heads)).unwrap().extends, [8, 20, 40]);
+        let heads = [head(40, 7), head(20, 7)].concat();
+        check(&rewritten(7), None, Some(&heads), None, Some(20), "among the entries 20 to 39");
+        let broken = verify_export(&export()[..], None, Some(&(head(8, 6) + "x\n"))).unwrap_err();
+        assert!(broken.to_string().contains("line 7 of the signed head"), "{broken}");
+    }
+
+    #[test]
+    fn a_clock_that_was_put_back_is_noted_and_is_no_fault() {
+        let mut entries = entries();
+        entries[20] = entries[20].replacen("2026-", "2025-", 1);
+        let turned = verify(&export_part(&entries, 0, 6, 7)).unwrap().turned_back;
+        assert_eq!(turned.iter().map(|turn| turn.seq).collect::<Vec<_>>(), [20]);
+        assert!(turned[0].seconds > 31_000_000, "{turned:?}");
+        assert_eq!(verify(&export()).unwrap().turned_back, []);
     }
 
     #[test]
@@ -696,9 +696,9 @@ mod tests {
             Some(50),
             "the log was cut, or an older copy of it was restored",
         );
-        assert_eq!(verify_export(&short[..], None, Some(&head(50, 7))).unwrap().extends, Some(50));
-        assert_eq!(verify_export(&short[..], None, Some(&head(0, 7))).unwrap().extends, Some(0));
-        assert_eq!(verify_export(&short[..], None, Some(&head(8, 6))).unwrap().extends, Some(8));
+        assert_eq!(verify_export(&short[..], None, Some(&head(50, 7))).unwrap().extends, [50]);
+        assert_eq!(verify_export(&short[..], None, Some(&head(0, 7))).unwrap().extends, [0]);
+        assert_eq!(verify_export(&short[..], None, Some(&head(8, 6))).unwrap().extends, [8]);
     }
 
     #[test]
@@ -725,7 +725,7 @@ mod tests {
     fn a_later_part_begins_where_the_earlier_one_ended() {
         let part = export_part(&entries(), 24, 7, 7);
         let verdict = verify_export(&part[..], None, Some(&head(24, 7))).unwrap();
-        assert_eq!((verdict.from, verdict.size, verdict.extends), (24, 60, Some(24)));
+        assert_eq!((verdict.from, verdict.size, verdict.extends), (24, 60, vec![24]));
         check(&part, None, Some(&head(23, 7)), None, None, "verify the part that holds entry 22");
         // The wrong start under the right entries: the root tells, and nothing but the start can be wrong.
         let wrong = String::from_utf8(part).unwrap().replacen("\"peaks\":[\"", "\"peaks\":[\"0", 1);

@@ -26,4 +26,9 @@ pub mod chain;
 pub mod checkpoint;
 pub mod evidence;
 pub mod export;
+pub mod sheet;
 pub mod receipt;
+
+#[cfg(test)]
+#[path = "../../tests/it/python.rs"]
+mod python;

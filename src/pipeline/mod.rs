@@ -20,6 +20,11 @@ pub mod reconcile;
 pub mod probe;
 pub mod refresh;
 pub mod seal;
+pub mod anchor;
+pub mod verify;
+pub mod export;
+pub mod prove;
+pub mod archive;
 pub mod observe;
 
 #[cfg(test)]

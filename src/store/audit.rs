@@ -7,11 +7,12 @@ use chrono::DateTime;
 use chrono::Utc;
 use sqlx::AssertSqlSafe;
 
-use crate::clock;
 use crate::model::audit::Action;
 use crate::model::audit::Actor;
+use crate::model::audit::Columns;
 use crate::model::audit::Entry;
 use crate::model::chain::Chain;
+use crate::model::checkpoint::SignedHead;
 use crate::model::checkpoint::Signer;
 use crate::model::delivery::Delivery;
 use crate::model::merkle;
@@ -24,6 +25,9 @@ use crate::store::db::Value;
 use crate::store::db::args;
 use crate::store::db::placeholders;
 use crate::store::memory::Mark;
+use crate::store::signing_key;
+use crate::store::tree;
+use crate::store::tree::number;
 
 /// When, where and by whom a change is made; every function that changes something takes one.
 #[derive(Debug, Clone)]
@@ -73,15 +77,15 @@ pub async fn append(tx: &mut Tx, entry: &Entry) -> Result<()> {
 /// # Errors
 /// What the engine says.
 pub async fn append_all(tx: &mut Tx, entries: &[Entry]) -> Result<()> {
-    let number = |id: &Option<String>| id.as_deref().and_then(|id| id.parse::<i64>().ok());
+    let id_of = |id: &Option<String>| id.as_deref().and_then(|id| id.parse::<i64>().ok());
     for entries in entries.chunks(ROWS) {
         let values = entries.iter().flat_map(|entry| {
             args![
                 entry.at,
                 entry.action.name(),
-                number(&entry.article),
-                number(&entry.post),
-                number(&entry.delivery),
+                id_of(&entry.article),
+                id_of(&entry.post),
+                id_of(&entry.delivery),
                 &entry.account,
                 entry.canonical()
             ]
@@ -130,49 +134,98 @@ const ROWS: usize = 250;
 /// One node at a time: places and head are written in one transaction under one lock.
 ///
 /// # Errors
-/// What the engine says; [`Error::BadValue`] when the stored state of the log is damaged.
+/// What the engine says; [`Error::BadValue`] when the stored state of the log is damaged; [`Error::OtherKey`] when
+/// the log is signed by another key.
 pub async fn seal(db: &Db, signer: &Signer, now: DateTime<Utc>) -> Result<u64> {
     if count_unsealed(db).await? == 0 {
         return Ok(0);
     }
     let mut tx = db.begin().await?;
     tx.lock("seal").await?;
-    let mut chain = chain(&mut tx).await?;
+    signing_key::hold(&mut tx, signer.public_key(), now).await?;
+    let before = newest(&mut tx).await?;
+    let mut chain = before.as_ref().map_or(Chain::new(), |before| before.chain.clone());
     let waiting = tx
         .all(
             "SELECT a.id, a.entry FROM unsealed u JOIN audit a ON a.id = u.audit ORDER BY a.id LIMIT $1",
             args![BATCH],
         )
         .await?;
+    if waiting.is_empty() {
+        return Ok(0);
+    }
     let first = chain.size();
     let mut places = Vec::with_capacity(waiting.len());
+    let mut finished = Vec::new();
     for row in &waiting {
         let id = row.int("id")?;
         let entry = row.text("entry")?;
+        let keep = |node, hash| {
+            if tree::is_kept(node) {
+                finished.push((node, hash));
+            }
+        };
         let sealed = chain
-            .seal(&entry, |_, _| {})
+            .seal(&entry, keep)
             .map_err(|error| Error::BadValue { column: "audit.entry", value: error.to_string() })?;
-        places.push(args![signed(sealed.seq), id, merkle::hex(&sealed.link)]);
+        places.push(args![number(sealed.seq), id, merkle::hex(&sealed.link)]);
     }
-    for rows in places.chunks(ROWS) {
-        let sql = format!("INSERT INTO seal (seq, audit, link) VALUES {}", placeholders(1, rows.len(), 3));
-        tx.execute(AssertSqlSafe(sql), rows.concat()).await?;
-    }
+    insert_places(&mut tx, &places).await?;
+    tree::insert(&mut tx, &finished).await?;
     let sql = "DELETE FROM unsealed WHERE audit IN (SELECT audit FROM seal WHERE seq >= $1)";
-    tx.execute(sql, args![signed(first)]).await?;
+    tx.execute(sql, args![number(first)]).await?;
     let note = signer.sign(chain.size(), chain.root()).to_string();
     tx.execute(
-        "INSERT INTO head (size, chain, note, signed_at) VALUES ($1, $2, $3, $4) ON CONFLICT (size) DO NOTHING",
-        args![signed(chain.size()), chain.to_string(), note, now],
+        "INSERT INTO head (size, chain, note, signed_at) VALUES ($1, $2, $3, $4)",
+        args![number(chain.size()), chain.to_string(), note, now],
     )
     .await?;
+    if let Some(before) = before {
+        before.retire(&mut tx, signer, chain.size(), now).await?;
+    }
     tx.commit_quietly().await?;
     Ok(waiting.len() as u64)
 }
 
-async fn chain(tx: &mut Tx) -> Result<Chain> {
-    let row = tx.one("SELECT chain FROM head ORDER BY size DESC LIMIT 1", args![]).await?;
-    row.map_or(Ok(Chain::new()), |row| row.parsed("chain"))
+async fn insert_places(tx: &mut Tx, places: &[Vec<Value>]) -> Result<()> {
+    for rows in places.chunks(ROWS) {
+        let sql = format!("INSERT INTO seal (seq, audit, link) VALUES {}", placeholders(1, rows.len(), 3));
+        tx.execute(AssertSqlSafe(sql), rows.concat()).await?;
+    }
+    Ok(())
+}
+
+/// The head from which sealing goes on.
+struct Newest {
+    chain: Chain,
+    signer: String,
+    signed_at: DateTime<Utc>,
+}
+
+async fn newest(tx: &mut Tx) -> Result<Option<Newest>> {
+    let sql = "SELECT chain, note, signed_at FROM head ORDER BY size DESC LIMIT 1";
+    let Some(row) = tx.one(sql, args![]).await? else { return Ok(None) };
+    let signer = row.parsed::<SignedHead>("note")?.signer();
+    Ok(Some(Newest { chain: row.parsed("chain")?, signer, signed_at: row.time("signed_at")? }))
+}
+
+impl Newest {
+    /// Makes room for the head that followed. One in a block of entries, one an hour and the last of each key stay, as
+    /// marks between which a change can be narrowed down; the others would cost more than the entries.
+    async fn retire(&self, tx: &mut Tx, signer: &Signer, size: u64, now: DateTime<Utc>) -> Result<()> {
+        let hour = |at: DateTime<Utc>| at.timestamp().div_euclid(3600);
+        let own = self.chain.size();
+        let is_mark = own / tree::BLOCK != size / tree::BLOCK
+            || hour(self.signed_at) != hour(now)
+            || self.signer != signer.public_key().short();
+        let sql = if is_mark {
+            "UPDATE head SET chain = '' WHERE size = $1"
+        } else {
+            "DELETE FROM head WHERE size = $1"
+        };
+        tx.execute(sql, args![number(own)]).await?;
+        Ok(())
+    }
 }
 
 /// An entry with its place in the log, if it has one.
@@ -184,8 +237,10 @@ pub struct Sealed {
     pub seq: Option<u64>,
     /// The link it was sealed with, in hex.
     pub link: Option<String>,
-    /// Its bytes.
+    /// Its bytes; empty if the row is gone.
     pub entry: String,
+    /// What it is filed under; empty unless it was read by [`list_sealed`].
+    pub columns: Columns,
 }
 
 /// The newest signed head, as a signed note.
@@ -197,14 +252,44 @@ pub async fn newest_head(db: &Db) -> Result<Option<String>> {
     row.map(|row| row.text("note")).transpose()
 }
 
+/// The newest head's size and the state kept with it, as it stands.
+///
+/// # Errors
+/// What the engine says.
+pub async fn newest_state(db: &Db) -> Result<Option<(u64, String)>> {
+    let row = db.one("SELECT size, chain FROM head ORDER BY size DESC LIMIT 1", args![]).await?;
+    row.map(|row| Ok((unsigned(row.int("size")?), row.text("chain")?))).transpose()
+}
+
+/// The signed heads that are kept, by size, each with the size it is filed under.
+///
+/// # Errors
+/// What the engine says.
+pub async fn list_heads(db: &Db) -> Result<Vec<(u64, String)>> {
+    let rows = db.all("SELECT size, note FROM head ORDER BY size", args![]).await?;
+    rows.iter().map(|row| Ok((unsigned(row.int("size")?), row.text("note")?))).collect()
+}
+
 /// Sealed entries in order, from place `from`, at most `limit`.
 ///
 /// # Errors
 /// What the engine says.
 pub async fn list_sealed(db: &Db, from: u64, limit: i64) -> Result<Vec<Sealed>> {
-    let sql = "SELECT a.id, s.seq, s.link, a.entry FROM seal s LEFT JOIN audit a ON a.id = s.audit
+    let sql = "SELECT a.id, s.seq, s.link, a.entry, a.at, a.action, a.article, a.post, a.delivery, a.account
+                 FROM seal s LEFT JOIN audit a ON a.id = s.audit
                 WHERE s.seq >= $1 ORDER BY s.seq LIMIT $2";
-    db.all(sql, args![signed(from), limit]).await?.iter().map(read).collect()
+    let filed = |row: &Row| {
+        let columns = Columns {
+            at: row.maybe_int("at")?.unwrap_or_default(),
+            action: row.maybe_text("action")?.unwrap_or_default(),
+            article: row.maybe_int("article")?,
+            post: row.maybe_int("post")?,
+            delivery: row.maybe_int("delivery")?,
+            account: row.maybe_text("account")?,
+        };
+        Ok(Sealed { columns, ..read(row)? })
+    };
+    db.all(sql, args![number(from), limit]).await?.iter().map(filed).collect()
 }
 
 /// How many entries wait to be sealed.
@@ -223,14 +308,53 @@ pub async fn count_sealed(db: &Db) -> Result<i64> {
     db.one("SELECT count(*) AS n FROM seal", args![]).await?.map_or(Ok(0), |row| row.int("n"))
 }
 
-/// Entries that are neither sealed nor waiting: somebody wrote them past songkhao.
+/// A row of the log that songkhao did not leave so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stray {
+    /// An entry that neither has its place nor waits for one.
+    Homeless(i64),
+    /// An entry that has its place and waits for another one.
+    Twice(i64),
+    /// An entry that is said to wait and isn't there.
+    Absent(i64),
+}
+
+impl std::fmt::Display for Stray {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Stray::Homeless(id) => {
+                write!(
+                    f,
+                    "holds audit row {id}, which is neither sealed nor waiting: it was inserted past songkhao"
+                )
+            }
+            Stray::Twice(id) => write!(f, "lets audit row {id} wait to be sealed, which is sealed already"),
+            Stray::Absent(id) => {
+                write!(f, "has lost audit row {id}, which waits to be sealed: it was deleted past songkhao")
+            }
+        }
+    }
+}
+
+/// Rows that were written or deleted past songkhao, as far as the tables show it; the first of each kind.
 ///
 /// # Errors
 /// What the engine says.
-pub async fn list_stray(db: &Db) -> Result<Vec<i64>> {
-    let sql = "SELECT a.id FROM audit a WHERE NOT EXISTS (SELECT 1 FROM seal s WHERE s.audit = a.id)
-                  AND NOT EXISTS (SELECT 1 FROM unsealed u WHERE u.audit = a.id) ORDER BY a.id";
-    db.all(sql, args![]).await?.iter().map(|row| row.int("id")).collect()
+pub async fn list_stray(db: &Db) -> Result<Vec<Stray>> {
+    let homeless =
+        "SELECT MIN(a.id) AS id FROM audit a WHERE NOT EXISTS (SELECT 1 FROM seal s WHERE s.audit = a.id)
+                       AND NOT EXISTS (SELECT 1 FROM unsealed u WHERE u.audit = a.id)";
+    let twice = "SELECT MIN(u.audit) AS id FROM unsealed u JOIN seal s ON s.audit = u.audit";
+    let absent = "SELECT MIN(u.audit) AS id FROM unsealed u
+                   WHERE NOT EXISTS (SELECT 1 FROM audit a WHERE a.id = u.audit)";
+    let mut strays = Vec::new();
+    for (sql, kind) in
+        [(homeless, Stray::Homeless as fn(i64) -> Stray), (twice, Stray::Twice), (absent, Stray::Absent)]
+    {
+        let id = db.one(sql, args![]).await?.map_or(Ok(None), |row| row.maybe_int("id"))?;
+        strays.extend(id.map(kind));
+    }
+    Ok(strays)
 }
 
 /// What to show of the log.
@@ -244,8 +368,12 @@ pub struct Filter {
     pub article: Option<i64>,
     /// Only this action.
     pub action: Option<String>,
+    /// Only what this user, or this person at a command line, did.
+    pub user: Option<String>,
     /// Not before.
     pub since: Option<DateTime<Utc>>,
+    /// Before.
+    pub until: Option<DateTime<Utc>>,
     /// At most so many, the newest.
     pub limit: Option<i64>,
 }
@@ -255,15 +383,45 @@ pub struct Filter {
 /// # Errors
 /// What the engine says.
 pub async fn list(db: &Db, filter: &Filter) -> Result<Vec<Sealed>> {
-    let sql = "SELECT * FROM (
-        SELECT a.id, s.seq, s.link, a.entry FROM audit a LEFT JOIN seal s ON s.audit = a.id
-         WHERE (CAST($1 AS TEXT) IS NULL OR a.account = $1) AND (CAST($2 AS BIGINT) IS NULL OR a.post = $2) AND (CAST($3 AS BIGINT) IS NULL OR a.article = $3)
-           AND (CAST($4 AS TEXT) IS NULL OR a.action = $4) AND a.at >= $5
-         ORDER BY a.id DESC LIMIT $6) AS newest ORDER BY id";
-    let since = filter.since.map_or(0, clock::micros);
-    let limit = filter.limit.unwrap_or(i64::MAX);
-    let values = args![&filter.account, filter.post, filter.article, &filter.action, since, limit];
-    db.all(sql, values).await?.iter().map(read).collect()
+    // Only what is asked for stands in the statement, for `x IS NULL OR …` would keep the engines from their indexes.
+    let (mut wanted, mut values) = (String::from("WHERE 1 = 1"), Vec::new());
+    let by = |kind| filter.user.as_deref().map(|name| acted(kind, name));
+    let conditions: [(&str, Vec<Value>); 7] = [
+        ("a.account = $", filter.account.iter().map(Value::from).collect()),
+        ("a.post = $", filter.post.into_iter().map(Value::from).collect()),
+        ("a.article = $", filter.article.into_iter().map(Value::from).collect()),
+        ("a.action = $", filter.action.iter().map(Value::from).collect()),
+        ("a.at >= $", filter.since.into_iter().map(Value::from).collect()),
+        ("a.at < $", filter.until.into_iter().map(Value::from).collect()),
+        ("a.entry LIKE $", [by("user"), by("shell")].into_iter().flatten().map(Value::from).collect()),
+    ];
+    for (condition, given) in conditions {
+        let any: Vec<String> = (values.len() + 1..=values.len() + given.len())
+            .map(|place| {
+                format!("{condition}{place}{}", if condition.contains("LIKE") { " ESCAPE '!'" } else { "" })
+            })
+            .collect();
+        if !any.is_empty() {
+            wanted += &format!(" AND ({})", any.join(" OR "));
+        }
+        values.extend(given);
+    }
+    values.push(Value::from(filter.limit.unwrap_or(i64::MAX)));
+    let sql = format!(
+        "SELECT * FROM (SELECT a.id, s.seq, s.link, a.entry FROM audit a LEFT JOIN seal s ON s.audit = a.id {wanted}
+                         ORDER BY a.id DESC LIMIT ${}) AS newest ORDER BY id",
+        values.len()
+    );
+    db.all(AssertSqlSafe(sql), values).await?.iter().map(read).collect()
+}
+
+/// What entries by one person look like: an entry's actor has one byte form, and within a text its quotation marks
+/// would be escaped.
+fn acted(kind: &str, name: &str) -> String {
+    let name = serde_json::Value::from(name).to_string();
+    let name: String =
+        name.chars().flat_map(|c| "!%_".contains(c).then_some('!').into_iter().chain([c])).collect();
+    format!("{{\"at\":%,\"actor\":{{\"{kind}\":{name}%")
 }
 
 /// The newest entries whose object is `object`, oldest first: what happened to a thing that has no id in the log.
@@ -293,11 +451,8 @@ fn read(row: &Row) -> Result<Sealed> {
         seq: row.maybe_int("seq")?.map(unsigned),
         link: row.maybe_text("link")?,
         entry: row.maybe_text("entry")?.unwrap_or_default(),
+        columns: Columns::default(),
     })
-}
-
-fn signed(size: u64) -> i64 {
-    i64::try_from(size).unwrap_or(i64::MAX)
 }
 
 fn unsigned(size: i64) -> u64 {

@@ -71,6 +71,16 @@ pub enum Error {
     /// A stored token can't be sealed or opened.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The audit log is signed by another key than ours.
+    #[error(
+        "the audit log is signed by {log}, and [keys] secret here gives {ours}: give every node and command the secret the log is signed with; if that is lost, start the daemon, which goes on under the new key and says so in the log"
+    )]
+    OtherKey {
+        /// Name and id of the key that signs the log.
+        log: String,
+        /// Name and id of the key at hand.
+        ours: String,
+    },
     /// The address is not one of ours.
     #[error("the database address must begin with sqlite: or postgres://")]
     Address,

@@ -142,7 +142,11 @@ fn receipt(outcome: &Outcome) -> Option<&Receipt> {
 
 /// What an entry tells of an attempt.
 fn tell(outcome: &Outcome) -> serde_json::Value {
-    let mut detail = json!({ "attempt": outcome.claimed.facts.attempts });
+    let claimed = &outcome.claimed.facts;
+    let mut detail = json!({
+        "attempt": claimed.attempts, "started_at": claimed.attempt_started_at,
+        "outcome": describe(&outcome.happening.event).0,
+    });
     if let Some(answer) = &outcome.happening.answer {
         detail["status"] = json!(answer.status);
         detail["request_id"] = json!(answer.request_id);

@@ -15,6 +15,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_learning.sql"),
     include_str!("migrations/0003_promotion.sql"),
     include_str!("migrations/0004_token.sql"),
+    include_str!("migrations/0005_audit.sql"),
     include_str!("migrations/0006_restore.sql"),
     include_str!("migrations/0007_queue.sql"),
 ];

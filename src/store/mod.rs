@@ -34,6 +34,11 @@ pub mod leap;
 pub mod user;
 pub mod session;
 pub mod audit;
+pub mod tree;
+pub mod signing_key;
+pub mod archive;
+pub mod anchor;
+pub mod setting;
 pub mod gauge;
 
 #[cfg(test)]

@@ -140,9 +140,13 @@ pub(crate) async fn insert(tx: &mut Tx, stamp: &Stamp, draft: &Draft) -> Result<
     entry.account = Some(draft.account.clone());
     entry.article = draft.article.map(|(article, _)| article.to_string());
     entry.payload_hash = Some(draft.payload.hash.clone());
+    let articles = match draft.article {
+        Some((article, version)) => vec![(article, Some(version))],
+        None => draft.digest.iter().map(|article| (*article, None)).collect(),
+    };
     entry.detail = json!({
         "route": draft.route, "lane": draft.lane, "occasion": draft.occasion, "template": draft.template,
-        "link": draft.payload.link,
+        "link": draft.payload.link, "articles": provenance(tx, &articles).await?,
     });
     if !draft.reasons.is_empty() {
         entry.detail["reason"] = json!(draft.reasons.join("; "));
@@ -150,6 +154,25 @@ pub(crate) async fn insert(tx: &mut Tx, stamp: &Stamp, draft: &Draft) -> Result<
     }
     audit::append(tx, &entry).await?;
     Ok(Some(id))
+}
+
+/// Where a post's words come from, for its entry: of each article the version, the link, the hash of the bytes it was
+/// read from, and who wrote its summary. Without a version, the newest one.
+async fn provenance(tx: &mut Tx, articles: &[(i64, Option<i64>)]) -> Result<Vec<serde_json::Value>> {
+    let mut told = Vec::with_capacity(articles.len());
+    for (article, version) in articles {
+        let sql = "SELECT v.number, v.source, v.body_hash, a.link,
+                          (SELECT s.writer FROM summary s WHERE s.article = a.id ORDER BY s.version DESC LIMIT 1) AS writer
+                     FROM article a JOIN version v ON v.article = a.id AND v.number = COALESCE($2, a.version)
+                    WHERE a.id = $1";
+        let Some(row) = tx.one(sql, args![*article, *version]).await? else { continue };
+        told.push(json!({
+            "article": article.to_string(), "version": row.int("number")?, "source": row.text("source")?,
+            "link": row.maybe_text("link")?, "fetched_hash": row.text("body_hash")?,
+            "writer": row.maybe_text("writer")?,
+        }));
+    }
+    Ok(told)
 }
 
 /// Gives approved posts that lack one their deliveries, the oldest `limit` of them. Returns which.
@@ -221,7 +244,8 @@ pub async fn decide(
     entry.article = post.article.map(|article| article.to_string());
     entry.payload_hash = Some(post.payload.hash.clone());
     entry.payload = Some(post.payload.body.clone());
-    entry.detail = json!({ "before": post.state });
+    // What the person had in front of them, by its hash; null where it was decided without being shown.
+    entry.detail = json!({ "before": post.state, "seen_hash": seen_hash });
     if let Some(comment) = comment {
         entry.detail["reason"] = json!(comment);
     }
@@ -281,7 +305,11 @@ pub async fn reword(
     entry.payload_hash = Some(payload.hash.clone());
     entry.payload = Some(payload.body.clone());
     let reason = if back_to_review { reasons.join("; ") } else { "the article changed".to_owned() };
-    entry.detail = json!({ "before": post.payload.hash, "version": version, "reason": reason });
+    let articles: Vec<_> = post.article.iter().map(|article| (*article, Some(version))).collect();
+    entry.detail = json!({
+        "before": post.payload.hash, "version": version, "articles": provenance(&mut tx, &articles).await?,
+        "reason": reason,
+    });
     audit::append(&mut tx, &entry).await?;
     tx.commit().await?;
     Ok(true)

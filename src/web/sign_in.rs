@@ -16,6 +16,7 @@ use axum::response::IntoResponse;
 use axum::response::Redirect;
 use axum::response::Response;
 use serde::Deserialize;
+use serde_json::json;
 use tracing::warn;
 
 use crate::model::audit::Action;
@@ -151,6 +152,11 @@ pub async fn by_link(
             Ok(enter(&app, &issued, &context, "/"))
         }
         None => {
+            if free {
+                let mut entry = stamp.entry(Action::UserRefused);
+                entry.detail = json!({ "by": "link" });
+                audit::record(&context.db, &entry).await?;
+            }
             let fault = Some(lang.words().sign_in_link_dead.to_owned());
             let at = Uri::from_static("/login");
             let page = page::show(&form(&app, lang, &at, String::new(), String::new(), fault))?;

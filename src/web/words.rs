@@ -298,6 +298,10 @@ words! {
     audit_unsealed "รอผนึก" "To be sealed";
     action "การกระทำ" "Action";
     all_actions "ทุกการกระทำ" "All actions";
+    audit_user "ผู้ทำ" "By whom";
+    audit_post "เลขโพสต์" "Post number";
+    audit_since "ตั้งแต่วันที่" "From";
+    audit_until "ถึงวันที่" "To";
 
     in_seconds "อีก {} วินาที" "in {} s";
     in_minutes "อีก {} นาที" "in {} min";

@@ -33,7 +33,7 @@ fn songkhao(folder: &Path, args: &[&str]) -> Command {
     command
 }
 
-fn run(folder: &Path, args: &[&str]) -> Output {
+pub fn run(folder: &Path, args: &[&str]) -> Output {
     songkhao(folder, args).output().unwrap()
 }
 
@@ -50,26 +50,26 @@ fn feed(args: &[&str], input: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
-fn code(output: &Output) -> i32 {
+pub fn code(output: &Output) -> i32 {
     output.status.code().unwrap()
 }
 
-fn stdout(output: &Output) -> String {
+pub fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-fn stderr(output: &Output) -> String {
+pub fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
 #[track_caller]
-fn good(output: &Output) -> String {
+pub fn good(output: &Output) -> String {
     assert_eq!(code(output), 0, "{}{}", stdout(output), stderr(output));
     stdout(output)
 }
 
 /// A program that runs until it is told to stop; killed when the test ends.
-struct Running(Child);
+pub struct Running(Child);
 
 impl Running {
     /// Starts it and waits for the line it promises; what follows `promise` in it.
@@ -85,13 +85,13 @@ impl Running {
         panic!("{args:?} ended without {promise:?}");
     }
 
-    fn signal(&self, name: &str) {
+    pub fn signal(&self, name: &str) {
         let signal = format!("-{name}");
         assert!(Command::new("kill").args([&signal, &self.0.id().to_string()]).status().unwrap().success());
     }
 
     /// Its exit code, once it has ended.
-    fn ended(&mut self) -> Option<i32> {
+    pub fn ended(&mut self) -> Option<i32> {
         until("the end of the process", || self.0.try_wait().unwrap()).code()
     }
 }
@@ -107,7 +107,7 @@ impl Drop for Running {
 
 /// Looks again and again until there is something, at most for as long as patience lasts.
 #[track_caller]
-fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
         if let Some(found) = look() {
@@ -119,14 +119,14 @@ fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 }
 
 /// A newsroom with two sample articles, three accounts in the sandbox, and a configuration.
-struct World {
+pub struct World {
     folder: TempDir,
     base: String,
     _sandbox: Running,
 }
 
 impl World {
-    fn new() -> World {
+    pub fn new() -> World {
         let folder = folder();
         let (sandbox, base) =
             Running::start(folder.path(), &["sandbox", "--listen", "127.0.0.1:0"], "listening ");
@@ -145,7 +145,7 @@ impl World {
     }
 
     /// A newsroom whose six posts are out and whose daemon has stopped.
-    fn delivered() -> World {
+    pub fn delivered() -> World {
         let world = World::new();
         let (mut daemon, _) = world.daemon();
         world.wait_for("delivered", 6);
@@ -165,23 +165,23 @@ impl World {
         published["duplicates"].take()
     }
 
-    fn daemon(&self) -> (Running, String) {
+    pub fn daemon(&self) -> (Running, String) {
         Running::start(self.path(), &["run"], "listening ")
     }
 
-    fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    fn run(&self, args: &[&str]) -> Output {
+    pub fn run(&self, args: &[&str]) -> Output {
         run(self.path(), args)
     }
 
-    fn posts(&self) -> Vec<Value> {
+    pub fn posts(&self) -> Vec<Value> {
         serde_json::from_str(&good(&self.run(&["post", "list", "--json"]))).unwrap()
     }
 
-    fn wait_for(&self, state: &str, count: usize) {
+    pub fn wait_for(&self, state: &str, count: usize) {
         until(&format!("{count} posts {state}"), || {
             (self.posts().iter().filter(|post| post["state"] == state).count() == count).then_some(())
         });

@@ -458,13 +458,13 @@ fn a_difference_names_the_keys_and_no_secret() {
     env.insert("FB_PAGE_TOKEN".to_owned(), "hunter2".to_owned());
     let text = manual::example().replace("# lease = \"2m\"", "lease = \"5m\"").replace("\ndigest = 5", "");
     let new = config::parse("c.toml", &text, &env).unwrap();
-    let lines = config::difference(&old, &new);
+    let lines = config::difference(&old.settings, &new.settings);
     assert_eq!(lines.len(), 3, "{lines:?}");
     assert!(lines[0].starts_with("account.inn-facebook.access_token: secret "), "{lines:?}");
     assert_eq!(lines[1], r#"delivery.lease: "2m" → "5m""#);
     assert_eq!(lines[2], "route.line-digest.digest: 5 → 0");
     assert!(!lines.concat().contains("hunter2"));
-    assert!(config::difference(&old, &old).is_empty());
+    assert!(config::difference(&old.settings, &old.settings).is_empty());
 }
 
 proptest! {

@@ -203,10 +203,14 @@ fn only_the_store_has_sql(source: &Source) -> Vec<String> {
     breaches
 }
 
+/// The one file that takes entries out of the log, after they were archived.
+const ARCHIVE: &str = "store/archive.rs";
+
 fn the_audit_log_is_only_added_to(source: &Source) -> Vec<String> {
     let text = source.text.to_ascii_lowercase();
     let mut breaches = Vec::new();
-    for verb in ["update", "delete from", "truncate", "drop table"] {
+    let may = |verb: &&str| source.path == ARCHIVE && *verb == "delete from";
+    for verb in ["update", "delete from", "truncate", "drop table"].into_iter().filter(|verb| !may(verb)) {
         for rest in statements(&text, &format!("{verb} ")) {
             let table = rest.split(|c: char| !c.is_alphanumeric() && c != '_').find(|word| !word.is_empty());
             if matches!(table, Some("audit" | "audit_entry" | "audit_entries")) {
@@ -302,6 +306,7 @@ fn every_rule_finds_a_planted_breach() {
         (only_the_store_has_sql, "web/home.rs", "query(\"UPDATE post\n   SET state = 1\")"),
         (the_audit_log_is_only_added_to, "store/audit.rs", "\"UPDATE audit SET at = 0\""),
         (the_audit_log_is_only_added_to, "store/migrations/1.sql", "delete from audit;"),
+        (the_audit_log_is_only_added_to, "store/archive.rs", "\"UPDATE audit SET at = 0\""),
         (logs_have_no_message_field, "web/home.rs", "info!(id = f(1), message = \"x\");"),
         (no_test_is_ignored, "web/home.rs", "#[cfg(test)]\n#[ignore = \"slow\"]"),
     ];
