@@ -18,9 +18,9 @@ use crate::arena::Row;
 /// The requests that publish, as they begin on the wire.
 const PUBLISHING: &[&str] = &["POST /facebook/", "POST /x/2/tweets ", "POST /line/v2/bot/message/broadcast "];
 
-/// Every sync and every write of all threads, with file names. -D makes the daemon our child and the tracer the
+/// Every sync, read and write of all threads, with file names. -D makes the daemon our child and the tracer the
 /// daemon's, so that it is the daemon that is killed.
-const STRACE: &str = "-D -f -y -s 128 -e trace=fdatasync,fsync,sendto,write,writev,sendmsg -o";
+const STRACE: &str = "-D -f -y -s 128 -e trace=fdatasync,fsync,sendto,write,writev,sendmsg,recvfrom -o";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_intent_is_on_the_disk_before_a_post_leaves() {
@@ -85,27 +85,50 @@ async fn a_stop_does_not_wait_for_a_platform_that_stalls() {
     assert!(stopped.elapsed() < Duration::from_secs(20), "it took {:?}", stopped.elapsed());
 }
 
-/// Every publishing request must follow a sync of the database that ended after the last answer on its platform was
-/// recorded or, for the first one, after the start. Sends of an account are serial, so it is enough that between two
-/// requests to one platform the database was synced twice: once for the result of the first, once for the intent of
-/// the second. Gives how many requests there were.
+/// Every publishing request must follow a sync of the database that ended after the answer to the last one on its
+/// platform was read or, for the first one, after the start. Sends of an account are serial, and the result of one is
+/// committed with the intent of the next, so that sync holds both. Gives how many requests there were.
 fn check_order(calls: &str) -> Result<usize, String> {
     let mut syncs = 0;
-    let mut at_last = [None; PUBLISHING.len()];
+    let mut last: [Option<Last>; PUBLISHING.len()] = [const { None }; PUBLISHING.len()];
     let mut posts = 0;
     for call in calls.lines() {
         if is_sync(call) {
             syncs += 1;
         }
-        let Some(platform) = PUBLISHING.iter().position(|request| call.contains(request)) else { continue };
-        let needed = at_last[platform].map_or(1, |at: usize| at + 2);
-        if syncs < needed {
-            return Err(format!("{syncs} syncs, not {needed}, before {call}"));
+        for last in last.iter_mut().flatten() {
+            if last.socket.is_some() && is_answer(call) && socket(call) == last.socket {
+                // The next answer on this connection is to another request, perhaps to a look.
+                (last.syncs, last.socket) = (syncs, None);
+            }
         }
-        at_last[platform] = Some(syncs);
+        let Some(platform) = PUBLISHING.iter().position(|request| call.contains(request)) else { continue };
+        let before =
+            last[platform].replace(Last { syncs, socket: socket(call) }).map_or(0, |last| last.syncs);
+        if syncs <= before {
+            return Err(format!("no sync since the last answer, {syncs} in all, before {call}"));
+        }
         posts += 1;
     }
     Ok(posts)
+}
+
+/// The last request that was published on a platform.
+struct Last {
+    /// How many syncs had ended when its answer was read; when it left, as long as that was not seen.
+    syncs: usize,
+    /// What it went over, as strace names it, until its answer was read.
+    socket: Option<String>,
+}
+
+/// The connection of a call, such as `<socket:[123]>` or `<TCP:[1]>`.
+fn socket(call: &str) -> Option<String> {
+    let (_, name) = call.split_once('<')?;
+    Some(name.split_once('>')?.0.to_owned()).filter(|name| name.contains(":["))
+}
+
+fn is_answer(call: &str) -> bool {
+    call.contains("recvfrom(") && call.contains("\"HTTP/1.1 ")
 }
 
 /// A sync of the database or its log that has ended.
@@ -123,10 +146,15 @@ fn a_post_before_its_sync_is_found() {
     let resumed = "7 <... fsync resumed>) = 0\n";
     let log = "7 write(2</t/a.log>, \"songkhao.db\", 11) = 11\n";
     let post = "8 sendto(12<TCP:[1]>, \"POST /x/2/tweets HTTP/1.1\\r\\n\", 30, MSG_NOSIGNAL, NULL, 0) = 30\n";
-    assert_eq!(check_order(&[sync, post, sync, log, sync, post].concat()), Ok(2));
+    let answer = "8 recvfrom(12<TCP:[1]>, \"HTTP/1.1 201 Created\\r\\n\", 8192, 0, NULL, NULL) = 300\n";
+    let other = answer.replace("[1]", "[2]");
+    assert_eq!(check_order(&[sync, post, log, sync, post].concat()), Ok(2));
+    assert_eq!(check_order(&[sync, post, answer, sync, post].concat()), Ok(2));
+    assert_eq!(check_order(&[sync, post, sync, &other, post].concat()), Ok(2));
     assert_eq!(check_order(&[started, resumed, post].concat()), Ok(1));
     check_order(post).unwrap_err();
     check_order(&[started, post, resumed].concat()).unwrap_err();
-    check_order(&[sync, post, sync, post].concat()).unwrap_err();
+    check_order(&[sync, post, post].concat()).unwrap_err();
+    check_order(&[sync, post, sync, answer, post].concat()).unwrap_err();
     check_order(&[log, post].concat()).unwrap_err();
 }
