@@ -38,12 +38,18 @@ use crate::store::finish::Outcome;
 /// Accounts claimed, or outcomes recorded, in one commit at most: few enough that nobody waits long for it.
 const BATCH: usize = 64;
 
+/// Turns in a row: an account with thousands of posts past their time moves one of them a turn.
+const ROUNDS: usize = 8;
+
+/// The longest a drain waits before it feeds the watchdog again.
+const FEEDING: Duration = Duration::from_secs(5);
+
 /// The pause before outcomes that the database did not take are offered again.
 const RECORD_AGAIN: Duration = Duration::from_millis(500);
 
 /// Sends until `stop`, then waits for what is in flight. Returns how many sends had to be left without an answer.
 pub(super) async fn run(context: Arc<Context>, pulse: Arc<Pulse>, stop: CancellationToken) -> usize {
-    let mut dispatcher = Dispatcher::new(context, pulse);
+    let mut dispatcher = Dispatcher::new(context, pulse, stop.clone());
     let mut changes = dispatcher.context.db.changes();
     while !stop.is_cancelled() {
         let free = tokio::select! {
@@ -97,6 +103,7 @@ struct Dispatcher {
     context: Arc<Context>,
     pulse: Arc<Pulse>,
     watchdog: Watchdog,
+    stop: CancellationToken,
     next_look: NextLook,
     sends: JoinSet<Option<Outcome>>,
     /// The accounts whose send is in flight.
@@ -106,12 +113,13 @@ struct Dispatcher {
 }
 
 impl Dispatcher {
-    fn new(context: Arc<Context>, pulse: Arc<Pulse>) -> Dispatcher {
+    fn new(context: Arc<Context>, pulse: Arc<Pulse>, stop: CancellationToken) -> Dispatcher {
         let now = Instant::now();
         Dispatcher {
             context,
             pulse,
             watchdog: Watchdog::of_systemd(),
+            stop,
             next_look: NextLook { not_before: now, at: now },
             sends: JoinSet::new(),
             busy: HashMap::new(),
@@ -136,6 +144,10 @@ impl Dispatcher {
             }
             Err(error) => {
                 error!(error = %error, "The queue could not be read");
+                if error.is_outage() {
+                    // A restart would bring no database back, and it would throw away answers that wait for one.
+                    self.watchdog.feed();
+                }
                 self.rest(AFTER_ERROR);
                 Vec::new()
             }
@@ -172,9 +184,15 @@ impl Dispatcher {
     }
 
     /// Records what is not recorded yet, claims on free accounts, and sends, until none of these has anything left that
-    /// is due.
+    /// is due; but no longer than that everybody else can wait. After a stop it only records.
     async fn advance(&mut self, mut free: Vec<String>) {
-        while !(free.is_empty() && self.unrecorded.is_empty()) {
+        for _ in 0..ROUNDS {
+            if self.stop.is_cancelled() {
+                free.clear();
+            }
+            if free.is_empty() && self.unrecorded.is_empty() {
+                return;
+            }
             let rest = free.split_off(free.len().min(BATCH));
             let outcomes = std::mem::take(&mut self.unrecorded);
             match self.turn(&outcomes, &free).await {
@@ -182,12 +200,18 @@ impl Dispatcher {
                 Err(error) => {
                     metric::step_error("deliver");
                     error!(error = %error, "Step deliver failed");
-                    self.advance_singly(outcomes, free).await;
+                    if error.is_outage() {
+                        self.unrecorded = outcomes;
+                    } else {
+                        self.advance_singly(outcomes, free).await;
+                    }
                     self.rest(if self.unrecorded.is_empty() { AFTER_ERROR } else { RECORD_AGAIN });
                     return;
                 }
             }
         }
+        // What is left of them is due, so the next look finds it.
+        self.next_look.at = Instant::now();
     }
 
     /// The same, account by account, so that a row which can't be read or written keeps nobody else waiting.
@@ -238,19 +262,25 @@ impl Dispatcher {
 
     /// No new claims; what is in flight gets its time. Returns how many sends stay without a recorded answer.
     async fn drain(mut self) -> usize {
+        // Outcomes that the database had not taken when the time was up.
+        let mut unanswered = 0;
         let deadline = Instant::now() + GRACE;
         while !(self.sends.is_empty() && self.unrecorded.is_empty()) {
-            let patience = if self.unrecorded.is_empty() { GRACE } else { RECORD_AGAIN };
+            self.watchdog.feed();
+            let patience = if self.unrecorded.is_empty() { FEEDING } else { RECORD_AGAIN };
             let wait = deadline.min(Instant::now() + patience);
             // Nothing answered in time: what is there is offered again, until the time is up.
             let answers = tokio::time::timeout_at(wait, answered(&mut self.sends)).await.unwrap_or_default();
             self.take(answers);
-            self.advance(Vec::new()).await;
+            let left = self.unrecorded.len();
+            if tokio::time::timeout_at(deadline, self.advance(Vec::new())).await.is_err() {
+                unanswered += left;
+            }
             if Instant::now() >= deadline {
                 break;
             }
         }
-        let aborted = self.sends.len() + self.unrecorded.len();
+        let aborted = self.sends.len() + self.unrecorded.len() + unanswered;
         self.sends.shutdown().await;
         if aborted > 0 {
             warn!(sends = aborted, "Stopped with {aborted} sends in flight; they will be read back");
@@ -262,21 +292,24 @@ impl Dispatcher {
 /// Systemd's watchdog, fed by claim cycles that really ran, so that a stuck queue gets the daemon restarted.
 struct Watchdog {
     every: Option<Duration>,
-    fed: std::time::Instant,
+    fed: Option<std::time::Instant>,
 }
 
 impl Watchdog {
-    /// Fed three times as often as systemd asks; not at all where it does not ask.
+    /// Fed three times as often as systemd asks, and at once; not at all where it does not ask.
     fn of_systemd() -> Watchdog {
-        Watchdog { every: sd_notify::watchdog_enabled().map(|limit| limit / 3), fed: clock::monotonic() }
+        let mut watchdog =
+            Watchdog { every: sd_notify::watchdog_enabled().map(|limit| limit / 3), fed: None };
+        watchdog.feed();
+        watchdog
     }
 
     fn feed(&mut self) {
         let Some(every) = self.every else { return };
-        if self.fed.elapsed() < every.min(LONGEST_SLEEP * 5) {
+        if self.fed.is_some_and(|fed| fed.elapsed() < every.min(LONGEST_SLEEP * 5)) {
             return;
         }
-        self.fed = clock::monotonic();
+        self.fed = Some(clock::monotonic());
         if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]) {
             warn!(error = %error, "Systemd's watchdog could not be fed");
         }

@@ -67,6 +67,9 @@ const LONG_BREATH: Duration = Duration::from_millis(250);
 /// How long polls, looks and probes may go on after the last send: cutting one off costs nothing.
 const LAST_STEPS: Duration = Duration::from_secs(3);
 
+/// How long a database may take the last words, and to close: a broken line must not keep a stop waiting.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+
 /// How many sources are polled at once.
 const COLLECTORS: usize = 8;
 
@@ -254,10 +257,14 @@ pub async fn leave(context: &Context, presence: Presence, aborted: usize) {
         }
         db::Result::Ok(())
     };
-    if let Err(error) = last_words.await {
-        error!(error = %error, "The database did not take the daemon's last words");
+    match tokio::time::timeout(LAST_WORDS, last_words).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => error!(error = %error, "The database did not take the daemon's last words"),
+        Err(_) => error!("The database did not take the daemon's last words in time"),
     }
-    context.db.close().await;
+    if tokio::time::timeout(LAST_WORDS, context.db.close()).await.is_err() {
+        warn!("The database could not be closed in time");
+    }
 }
 
 /// Runs a step; an error is logged once, here, and the loop goes on after a pause.

@@ -242,7 +242,11 @@ async fn exchange(context: &Context, way: &Way<'_>, claimed: &Delivery, claimed_
     metric::attempt(&account.name, account.platform(), outcome, asked.elapsed());
     log_answer(claimed, &answer);
     let event = match &answer.result {
-        Err(error) if refresh::mends(context, &account.name, credential, error).await => {
+        // A 403 speaks of the account or of what it may do; another token changes neither.
+        Err(error)
+            if answer.status == Some(401)
+                && refresh::mends(context, &account.name, credential, error).await =>
+        {
             Event::NotSent { reason: "the platform refused the access token; it is renewed first".to_owned() }
         }
         result => Event::Answered(result.clone()),

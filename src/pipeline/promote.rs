@@ -39,6 +39,7 @@ use crate::store::audit::Stamp;
 use crate::store::db::Db;
 use crate::store::db::Result;
 use crate::store::db::Tx;
+use crate::store::gap;
 use crate::store::hold;
 use crate::store::post;
 use crate::store::post::Draft;
@@ -48,6 +49,9 @@ use crate::text::quote::shown;
 
 /// Why a post of a promotion waits for a person.
 const REVIEW: &str = "the promotion is not approved";
+
+/// Why a post waits whose moment the database forgot: after a restore its firing may be gone and its post public.
+const FORGOTTEN: &str = "it may have gone out while the database forgot";
 
 /// X refuses a text that it has had "recently" and publishes no number; Facebook refuses one that repeats the Page's
 /// last post (platforms/x.md, platforms/facebook.md section 10).
@@ -188,10 +192,14 @@ async fn fire(
     if !promotion::fire(tx, stored.id, turn.firing, turn.wording).await? {
         return Ok(None);
     }
+    let forgotten = gap::covers(tx, turn.firing.planned).await?;
     let mut posts = Vec::new();
     for mut draft in drafts {
         if !approved {
             draft.reasons.push(REVIEW.to_owned());
+        }
+        if forgotten {
+            draft.reasons.push(FORGOTTEN.to_owned());
         }
         posts.extend(post::insert(tx, stamp, &draft).await?);
     }

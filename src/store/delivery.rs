@@ -29,7 +29,9 @@ use crate::store::db::Error;
 use crate::store::db::Result;
 use crate::store::db::Row;
 use crate::store::db::Tx;
+use crate::store::db::Value;
 use crate::store::db::args;
+use crate::store::db::numbers;
 use crate::store::db::placeholders;
 use crate::store::moves;
 use crate::store::moves::Move;
@@ -112,13 +114,14 @@ pub async fn insert(tx: &mut Tx, stamp: &Stamp, posts: Vec<Post>) -> Result<()> 
 /// # Errors
 /// What the engine says.
 pub async fn cancel_removed(db: &Db, stamp: &Stamp, configured: &[String], policy: &Policy) -> Result<usize> {
-    let sql = "SELECT id, account FROM delivery WHERE state IN ('scheduled', 'held') ORDER BY id";
+    let others = match configured.len() {
+        0 => String::new(),
+        some => format!(" AND account NOT IN ({})", numbers(1, some)),
+    };
+    let sql = format!("SELECT id FROM delivery WHERE state IN ('scheduled', 'held'){others} ORDER BY id");
     let mut tx = db.begin().await?;
     let mut cancelled = 0;
-    for row in tx.all(sql, args![]).await? {
-        if configured.contains(&row.text("account")?) {
-            continue;
-        }
+    for row in tx.all(AssertSqlSafe(sql), configured.iter().map(Value::from).collect()).await? {
         let Some(delivery) = find_for_update(&mut tx, row.int("id")?).await? else { continue };
         let event = Event::Cancelled { reason: "the account was removed from the configuration".to_owned() };
         let Ok(next) = transition::step(&delivery.facts, event, stamp.at, 0.0, policy) else { continue };

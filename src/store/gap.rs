@@ -118,8 +118,10 @@ async fn open_in(
     let known = newest.as_ref().map(|row| row.time("at")).transpose()?;
     // This node's clock may have been put back: what was written is not later than now.
     let until = known.map_or(stamp.at, |known| known.max(stamp.at));
-    // Of an empty database nothing can be said.
-    let since = since.or(known).unwrap_or(until - RESURFACE).min(until);
+    // What this very transaction wrote says nothing; of an empty database nothing can be said.
+    let sql = "SELECT at FROM audit WHERE at < $1 ORDER BY id DESC LIMIT 1";
+    let before = tx.one(sql, args![stamp.at]).await?.map(|row| row.time("at")).transpose()?;
+    let since = since.or(before).unwrap_or(until - RESURFACE).min(until);
     let sql = "INSERT INTO gap (cause, since_at, until_at) VALUES ($1, $2, $3) RETURNING id";
     let row = tx.one(sql, args![cause.name(), since, until]).await?;
     let id = row.map_or(Ok(0), |row| row.int("id"))?;
@@ -212,17 +214,34 @@ async fn lost(tx: &mut Tx, stamp: &Stamp, mut marks: Vec<Mark>) -> Result<Option
         let known = Mark { id: row.int("id")?, at: row.int("at")? };
         marks.retain(|mark| *mark != known);
     }
+    if marks.is_empty() {
+        return Ok(None);
+    }
+    // An archive takes the oldest entries away; a database that went back lacks the newest.
+    let sql = "SELECT MIN(id) AS id FROM audit WHERE EXISTS (SELECT 1 FROM archive)";
+    let oldest = tx.one(sql, args![]).await?.map_or(Ok(None), |row| row.maybe_int("id"))?;
     let mut found = None;
     for mark in marks {
-        tx.memory().forget(mark);
+        tx.forget(mark);
         let sql = "SELECT 1 AS one FROM gap WHERE until_at >= $1 LIMIT 1";
-        if tx.one(sql, args![mark.at]).await?.is_none() {
-            let missing = json!({ "id": mark.id, "at": clock::from_micros(mark.at) });
-            let detail = json!({ "missing_entry": missing });
-            found = Some(open_in(tx, stamp, Cause::Forgotten, None, detail).await?);
+        let archived = oldest.is_some_and(|oldest| mark.id < oldest);
+        if archived || tx.one(sql, args![mark.at]).await?.is_some() {
+            continue;
         }
+        // What was written since the loss says nothing about when it was.
+        let sql = "SELECT at FROM audit WHERE at <= $1 ORDER BY id DESC LIMIT 1";
+        let since = tx.one(sql, args![mark.at]).await?.map(|row| row.time("at")).transpose()?;
+        let missing = json!({ "id": mark.id, "at": clock::from_micros(mark.at) });
+        let detail = json!({ "missing_entry": missing });
+        found = Some(open_in(tx, stamp, Cause::Forgotten, since, detail).await?);
     }
     Ok(found)
+}
+
+/// Whether the database forgot what happened at that moment.
+pub(crate) async fn covers(tx: &mut Tx, moment: DateTime<Utc>) -> Result<bool> {
+    let sql = "SELECT 1 AS one FROM gap WHERE since_at <= $1 AND until_at >= $1 LIMIT 1";
+    Ok(tx.one(sql, args![moment]).await?.is_some())
 }
 
 /// Whether the delivery may have been sent in a gap without the database knowing: its post is older than the gap's

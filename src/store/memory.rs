@@ -105,11 +105,13 @@ impl Memory {
         self.state().kept.seen.values().copied().collect()
     }
 
-    /// Forgets an entry that the database lost, once that is known.
-    pub(crate) fn forget(&self, lost: Mark) {
-        let mut state = self.state();
-        state.kept.seen.retain(|_, mark| *mark != lost);
-        state.changed = true;
+    /// Forgets entries that the database lost, once that is known.
+    pub(crate) fn forget(&self, lost: &[Mark]) {
+        if !lost.is_empty() {
+            let mut state = self.state();
+            state.kept.seen.retain(|_, mark| !lost.contains(mark));
+            state.changed = true;
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -130,7 +132,7 @@ mod tests {
         memory.belongs_to("one");
         memory.note([("page".to_owned(), Mark { id: 7, at: 70 }), ("x".to_owned(), Mark { id: 8, at: 80 })]);
         memory.save().unwrap();
-        memory.forget(Mark { id: 8, at: 80 });
+        memory.forget(&[Mark { id: 8, at: 80 }]);
         memory.save().unwrap();
 
         let next = Memory::default();

@@ -323,9 +323,11 @@ pub async fn refuse(db: &Db, stamp: &Stamp, name: &str, generation: i64, policy:
         false if token.facts.is_usable(stamp.at) => Action::Use,
         false => Action::Person,
     };
-    if action != Action::Refresh {
+    // Of one that is being renewed too: nobody need have it refused once more meanwhile.
+    let is_renewed = matches!(action, Action::Wait { .. });
+    if (is_renewed && token.facts.refused) || !(is_renewed || action == Action::Refresh) {
         tx.roll_back().await?;
-        return Ok(matches!(action, Action::Use | Action::Wait { .. }));
+        return Ok(is_renewed || action == Action::Use);
     }
     let sql = "UPDATE token SET refused = 1, refresh_at = $2, changed_at = $2 WHERE account = $1";
     tx.execute(sql, args![name, stamp.at]).await?;

@@ -25,6 +25,8 @@ pub struct Tx {
     shared: Arc<Shared>,
     /// The intents appended in it, to be remembered once it lasts.
     marks: Vec<(String, Mark)>,
+    /// Intents that are known to be lost, to be forgotten once what says so lasts.
+    lost: Vec<Mark>,
 }
 
 /// The engine's own transaction.
@@ -44,7 +46,7 @@ pub(crate) const SERVER: &str = "SELECT (SELECT system_identifier FROM pg_contro
 
 impl Tx {
     pub(crate) fn new(inner: Inner, shared: Arc<Shared>) -> Tx {
-        Tx { inner, shared, marks: Vec::new() }
+        Tx { inner, shared, marks: Vec::new(), lost: Vec::new() }
     }
 
     /// Runs a statement and says how many rows it changed.
@@ -135,6 +137,7 @@ impl Tx {
         };
         done.map_err(|error| self.shared.noted(error))?;
         self.shared.trouble.end();
+        self.shared.memory.forget(&self.lost);
         self.shared.memory.note(self.marks);
         Ok(())
     }
@@ -142,6 +145,11 @@ impl Tx {
     /// Remembers an intent appended here, outside the database, once this transaction lasts.
     pub(crate) fn mark(&mut self, account: &str, mark: Mark) {
         self.marks.push((account.to_owned(), mark));
+    }
+
+    /// Forgets an intent that the database lost, once this transaction, which notes the loss, lasts.
+    pub(crate) fn forget(&mut self, mark: Mark) {
+        self.lost.push(mark);
     }
 
     /// What this node saw committed.

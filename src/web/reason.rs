@@ -59,6 +59,7 @@ const THAI: &[(&str, &str)] = &[
     ("no route takes it", "ไม่มีเส้นทางใดรับข่าวนี้"),
     ("the template fails: ", "แม่แบบผิดพลาด: …"),
     ("the promotion is not approved", "โปรโมชันนี้ต้องให้คนอนุมัติก่อน"),
+    ("it may have gone out while the database forgot", "อาจโพสต์ไปแล้วในช่วงที่ฐานข้อมูลหายไป โปรดตรวจในหน้าบัญชีก่อน"),
     ("the promotion was stopped", "คนสั่งหยุดโปรโมชัน"),
     ("the promotion was changed", "โปรโมชันถูกแก้ก่อนส่ง"),
     ("it has gone out as often as it may on one day: ", "ครบจำนวนครั้งต่อวันแล้ว: …"),

@@ -10,6 +10,7 @@ use chrono::TimeDelta;
 use chrono::Utc;
 use encoding_rs::WINDOWS_874;
 use serde_json::Value;
+use serde_json::json;
 use songkhao::clock;
 use songkhao::model::account::Platform;
 use songkhao::model::audit::Entry;
@@ -18,6 +19,8 @@ use songkhao::model::promotion::wish::Wish;
 use songkhao::sandbox::fault::Fault;
 use songkhao::sandbox::fault::Kind;
 use songkhao::store::audit;
+use songkhao::store::gap;
+use songkhao::store::gap::Cause;
 use songkhao::store::hold;
 use songkhao::store::promotion;
 
@@ -157,6 +160,22 @@ async fn after_a_day_of_silence_one_goes_out_not_many() {
     assert_eq!(line.good_until.unwrap(), "2026-11-23T18:00:00+07:00".parse::<DateTime<Utc>>().unwrap());
     app.pass(58 * MINUTE).await;
     assert_eq!(app.texts(Platform::Facebook).len(), 3, "and then all goes on as planned");
+}
+
+#[tokio::test]
+async fn a_moment_that_the_database_forgot_waits_for_a_person() {
+    let app = App::start(Plan::default()).await;
+    add(&app, Wish { once: "2026-11-22T10:04".into(), ..wish("a") }).await;
+    // The copy that was put back is from before the firing, and nobody knows whether it went out.
+    app.clock.advance(10 * MINUTE);
+    let since = Some(app.clock.now() - TimeDelta::minutes(9));
+    gap::open(&app.context.db, &app.person(), Cause::Restored, since, json!({})).await.unwrap();
+    app.run_until_idle().await;
+    assert_eq!(app.texts(Platform::Facebook), Vec::<String>::new());
+    let waiting: Vec<_> = app.lines().await.into_iter().filter(|line| line.lane == "promotion").collect();
+    assert_eq!(waiting.len(), 1);
+    assert_eq!(waiting[0].state, "review");
+    assert_eq!(waiting[0].reason.as_deref(), Some("it may have gone out while the database forgot"));
 }
 
 #[tokio::test]

@@ -41,6 +41,8 @@ on_both_engines!(
     a_hold_stops_no_look_and_a_shadow_needs_none,
     a_late_answer_to_a_forgotten_claim_is_no_answer_to_the_next,
     an_entry_that_is_gone_is_missed_in_the_claim,
+    an_archived_intent_is_not_a_lost_one,
+    a_loss_is_remembered_until_the_gap_it_opened_lasts,
     a_loss_that_a_gap_explains_opens_no_second_one,
     a_memory_of_another_database_says_nothing,
     a_gap_has_its_entry,
@@ -221,6 +223,29 @@ async fn an_entry_that_is_gone_is_missed_in_the_claim(bench: Bench) {
     assert_eq!((gap.cause.as_str(), gap.until), ("forgotten", at(9)));
     assert_eq!(moved(&bench, "page", 10).await, State::Unconfirmed);
     assert_eq!(gap::newest(&bench.db).await.unwrap(), Some(gap));
+}
+
+async fn an_archived_intent_is_not_a_lost_one(bench: Bench) {
+    assert_eq!(gap::greet(&bench.db, &stamp(0)).await.unwrap(), None);
+    bench.db.memory().note([("page".to_owned(), Mark { id: 0, at: 0 })]);
+    bench.tamper("INSERT INTO archive (size, chain, archived_at) VALUES (1, 'c', 0)", args![]).await;
+    bench.delivery("page", Lane::Normal, 7).await;
+    assert_eq!(moved(&bench, "page", 8).await, State::Sending);
+    assert_eq!(gap::greet(&bench.db, &stamp(9)).await.unwrap(), None);
+}
+
+async fn a_loss_is_remembered_until_the_gap_it_opened_lasts(bench: Bench) {
+    gap::greet(&bench.db, &stamp(0)).await.unwrap();
+    let lost = Mark { id: 4_711, at: at(30).timestamp_micros() };
+    bench.db.memory().note([("page".to_owned(), lost)]);
+    let mut tx = bench.db.begin().await.unwrap();
+    assert!(gap::detect(&mut tx, &stamp(40), &["page"]).await.unwrap().is_some());
+    tx.roll_back().await.unwrap();
+    assert_eq!(bench.db.memory().newest("page"), Some(lost));
+    let mut tx = bench.db.begin().await.unwrap();
+    assert!(gap::detect(&mut tx, &stamp(41), &["page"]).await.unwrap().is_some());
+    tx.commit().await.unwrap();
+    assert_eq!(bench.db.memory().newest("page"), None);
 }
 
 async fn a_loss_that_a_gap_explains_opens_no_second_one(bench: Bench) {
