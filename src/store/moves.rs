@@ -54,7 +54,7 @@ impl<'a> Move<'a> {
         Move { lease: Some(lease), ..self }
     }
 
-    /// The values of [`write`]'s statement, in its order.
+    /// The values of [`write()`]'s statement, in its order.
     fn values(&self, stamp: &Stamp) -> Vec<Value> {
         let facts = &self.next.facts;
         let receipt = self.next.receipt.as_ref();

@@ -147,7 +147,7 @@ async fn from_entries(db: &Db, range: Range<u64>) -> Result<Option<Hash>> {
 /// Where the log in this database begins: the state in which the newest archived part ended.
 ///
 /// # Errors
-/// What the engine says; [`Error::BadValue`] for a state that was changed.
+/// What the engine says; `BadValue` for a state that was changed.
 pub async fn beginning(db: &Db) -> Result<Chain> {
     let row = db.one("SELECT chain FROM archive ORDER BY size DESC LIMIT 1", args![]).await?;
     row.map_or(Ok(Chain::new()), |row| row.parsed("chain"))
