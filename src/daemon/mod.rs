@@ -55,6 +55,9 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 /// How long sends in flight may take after a stop (design.md section 4).
 pub const GRACE: Duration = Duration::from_secs(20);
 
+/// The same for work that only commits of a daemon make, and these wake: pages to read, doubt, lost leases.
+const LONGEST_NAP: Duration = Duration::from_secs(5);
+
 /// The longest the loop that sends heads sleeps: another node may have moved its next turn.
 const LONGEST_REST: Duration = Duration::from_secs(30);
 
@@ -73,8 +76,8 @@ const LAST_WORDS: Duration = Duration::from_secs(3);
 /// How many sources are polled at once.
 const COLLECTORS: usize = 8;
 
-/// How many article pages are read at once: reading one can cost a second of CPU.
-const READERS: usize = 4;
+/// How many article pages are read at once: as many children as `feed::reader` lets run.
+const READERS: usize = 2;
 
 /// A jump of the wall clock against the monotonic one that is worth an entry (reliability.md section 2).
 const CLOCK_JUMP: TimeDelta = TimeDelta::seconds(60);
@@ -282,7 +285,11 @@ async fn attempt(name: &str, step: impl Future<Output = db::Result<Step>>) -> St
 
 /// How long to sleep so that `moment` is not missed.
 fn until(moment: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Duration {
-    moment.map_or(LONGEST_SLEEP, |moment| (moment - now).to_std().unwrap_or_default().min(LONGEST_SLEEP))
+    until_at_most(LONGEST_SLEEP, moment, now)
+}
+
+fn until_at_most(longest: Duration, moment: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Duration {
+    moment.map_or(longest, |moment| (moment - now).to_std().unwrap_or_default().min(longest))
 }
 
 async fn collect(context: Arc<Context>, stop: CancellationToken) {
@@ -302,7 +309,7 @@ async fn read(context: Arc<Context>, stop: CancellationToken) {
     while !stop.is_cancelled() {
         if attempt("read", pipeline::read::step(&context)).await == Step::Idle {
             tokio::time::sleep(BREATH).await;
-            stop.run_until_cancelled(changes.next(LONGEST_SLEEP)).await;
+            stop.run_until_cancelled(changes.next(LONGEST_NAP)).await;
         }
     }
 }
@@ -342,7 +349,7 @@ async fn reconcile(context: Arc<Context>, stop: CancellationToken) {
         let now = context.now();
         let next = delivery::next_moment(&context.db, now).await.unwrap_or_default();
         stop.run_until_cancelled(tokio::time::sleep(LONG_BREATH)).await;
-        stop.run_until_cancelled(changes.next(until(next, now))).await;
+        stop.run_until_cancelled(changes.next(until_at_most(LONGEST_NAP, next, now))).await;
     }
 }
 
