@@ -190,7 +190,8 @@ fn even_escapes(text: &str) -> String {
         out.push_str(before);
         let digits = after.get(..2).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
         let Some((digits, byte)) = digits.and_then(|d| Some((d, u8::from_str_radix(d, 16).ok()?))) else {
-            out.push('%');
+            // A sign that escapes nothing could, as it is, escape what comes to stand behind it.
+            out.push_str("%25");
             rest = after;
             continue;
         };
@@ -299,7 +300,7 @@ mod tests {
         check_link("https://x.th/A", Some("x.th/A"));
         check_link("https://x.th:8443/a", Some("x.th:8443/a"));
         check_link("https://www.th/", Some("www.th"));
-        check_link("https://x.th/100%", Some("x.th/100%"));
+        check_link("https://x.th/100%", Some("x.th/100%25"));
         check_link("https://127.0.0.1:9000/feed/1", Some("127.0.0.1:9000/feed/1"));
     }
 
