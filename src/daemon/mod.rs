@@ -52,11 +52,11 @@ use crate::store::sqlite;
 /// The longest a loop sleeps: changes made by another process on SQLite are seen within it.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
-/// How long sends in flight may take after a stop (design.md section 4).
-pub const GRACE: Duration = Duration::from_secs(20);
-
 /// The same for work that only commits of a daemon make, and these wake: pages to read, doubt, lost leases.
 const LONGEST_NAP: Duration = Duration::from_secs(5);
+
+/// How long sends in flight may take after a stop (design.md section 4).
+pub const GRACE: Duration = Duration::from_secs(20);
 
 /// The longest the loop that sends heads sleeps: another node may have moved its next turn.
 const LONGEST_REST: Duration = Duration::from_secs(30);
